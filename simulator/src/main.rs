@@ -1,0 +1,141 @@
+//! `bedrock-simulator`: the simulator as a program.
+
+use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use taiwa_simulator::{Config, Entry, Journal, Pace, Script, Simulator};
+use tracing_subscriber::EnvFilter;
+
+/// Speaks Amazon Bedrock Runtime over HTTP, with no account and no model behind it.
+#[derive(Debug, Parser)]
+#[command(name = "bedrock-simulator", version)]
+struct Args {
+    /// Address and port to listen on; port 0 takes a free one.
+    #[arg(
+        long,
+        env = "BEDROCK_SIMULATOR_LISTEN",
+        default_value = "127.0.0.1:8991"
+    )]
+    listen: SocketAddr,
+
+    /// TOML file that says which request gets which answer; without it the persona answers.
+    #[arg(long, env = "BEDROCK_SIMULATOR_SCENARIO", value_name = "FILE")]
+    scenario: Option<PathBuf>,
+
+    /// Cadence of answers whose scenario does not say.
+    #[arg(long, env = "BEDROCK_SIMULATOR_SPEED", value_enum, default_value_t = Speed::Real)]
+    speed: Speed,
+
+    /// Print one line for each request that ended.
+    #[arg(long, env = "BEDROCK_SIMULATOR_PRINT")]
+    print: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Speed {
+    /// First token after 250 ms, then about 45 tokens a second.
+    Real,
+    /// No delays.
+    Max,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let args = Args::parse();
+
+    let script = match &args.scenario {
+        None => Script::persona(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            Script::from_toml(&text).with_context(|| format!("in {}", path.display()))?
+        }
+    };
+    let pace = match args.speed {
+        Speed::Real => Pace::real(),
+        Speed::Max => Pace::default(),
+    };
+    let simulator = Simulator::start(Config {
+        listen: args.listen,
+        script,
+        pace,
+        ..Config::default()
+    })
+    .await?;
+
+    // Programs read the endpoint from the first line, so it is written at once.
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", simulator.endpoint())?;
+    writeln!(out, "{}", how_to_use(&simulator.endpoint()))?;
+    out.flush()?;
+
+    let journal = simulator.journal().clone();
+    tokio::select! {
+        result = print_ended(&journal), if args.print => result?,
+        result = tokio::signal::ctrl_c() => result?,
+        () = terminated() => {}
+    }
+    simulator.shutdown().await;
+    Ok(())
+}
+
+fn how_to_use(endpoint: &str) -> String {
+    format!(
+        "Point any AWS SDK here; keys are needed but can be anything:\n  \
+         export AWS_ENDPOINT_URL_BEDROCK_RUNTIME={endpoint}\n  \
+         export AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=simulator AWS_SECRET_ACCESS_KEY=simulator\n\
+         Model: simulator.persona-v1:0, or any id that looks like one of Bedrock's."
+    )
+}
+
+async fn terminated() {
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        // Without the handler the system's own action, which ends the process, stays.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+async fn print_ended(journal: &Journal) -> anyhow::Result<()> {
+    let mut revision = 0;
+    loop {
+        for entry in journal
+            .changed_after(revision, Duration::from_secs(3600))
+            .await
+        {
+            revision = entry.revision;
+            if entry.has_ended() {
+                writeln!(std::io::stdout(), "{}", line(&entry))?;
+            }
+        }
+    }
+}
+
+fn line(entry: &Entry) -> String {
+    let took = entry.ended_at.map_or(Duration::ZERO, |ended| {
+        ended
+            .instant
+            .saturating_duration_since(entry.received_at.instant)
+    });
+    format!(
+        "#{} {:?} {} {} {:?} {} chunks {} bytes {} ms",
+        entry.number,
+        entry.operation,
+        entry.model_id,
+        entry
+            .status
+            .map_or_else(|| "-".to_owned(), |status| status.to_string()),
+        entry.outcome,
+        entry.chunks_sent,
+        entry.bytes_sent,
+        took.as_millis(),
+    )
+}

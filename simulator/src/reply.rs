@@ -1,0 +1,275 @@
+//! One answer: its content blocks and everything that comes with them.
+
+use serde_json::{Map, Value, json};
+
+use crate::{fault::Faults, pace::Pace, tokens, wire::Usage};
+
+/// The stop reasons of Bedrock's `StopReason`.
+pub(crate) const STOP_REASONS: [&str; 9] = [
+    "end_turn",
+    "tool_use",
+    "max_tokens",
+    "stop_sequence",
+    "guardrail_intervened",
+    "content_filtered",
+    "malformed_model_output",
+    "malformed_tool_use",
+    "model_context_window_exceeded",
+];
+
+/// What the model says in answer to one request.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Reply {
+    pub(crate) content: Vec<Block>,
+    pub(crate) stop_reason: String,
+    pub(crate) additional_fields: Option<Value>,
+    /// Counts that replace the estimates.
+    pub(crate) usage: Option<Usage>,
+    pub(crate) latency_ms: Option<u64>,
+    /// Replaces the request's own `performanceConfig.latency`.
+    pub(crate) performance_latency: Option<String>,
+    /// Replaces the request's own `serviceTier.type`.
+    pub(crate) service_tier: Option<String>,
+    pub(crate) invoked_model_id: Option<String>,
+    /// `trace.guardrail`, as Bedrock spells it.
+    pub(crate) guardrail: Option<Value>,
+    /// Replaces the pace of the script.
+    pub(crate) pace: Option<Pace>,
+    pub(crate) faults: Faults,
+    /// Replaces the estimate of CountTokens.
+    pub(crate) input_tokens: Option<u64>,
+}
+
+impl Reply {
+    /// An answer of one text block that ends its turn.
+    #[cfg(test)]
+    pub(crate) fn text(pieces: &[&str]) -> Self {
+        let pieces = pieces.iter().map(|&piece| piece.to_owned()).collect();
+        Self {
+            content: vec![Block::Text {
+                chunks: Chunks { pieces, repeat: 1 },
+                citations: vec![],
+            }],
+            stop_reason: "end_turn".to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// The content as one message of Converse.
+    pub(crate) fn message(&self) -> Value {
+        let content: Vec<Value> = self.content.iter().filter_map(Block::to_json).collect();
+        json!({"role": "assistant", "content": content})
+    }
+
+    /// The estimated tokens of the content.
+    pub(crate) fn output_tokens(&self) -> u64 {
+        self.content
+            .iter()
+            .map(|block| tokens::of_chars(block.chars()))
+            .sum()
+    }
+
+    /// `trace`, if there is anything to tell in it.
+    pub(crate) fn trace(&self) -> Option<Value> {
+        let mut trace = Map::new();
+        if let Some(guardrail) = &self.guardrail {
+            trace.insert("guardrail".to_owned(), guardrail.clone());
+        }
+        if let Some(model) = &self.invoked_model_id {
+            trace.insert("promptRouter".to_owned(), json!({"invokedModelId": model}));
+        }
+        (!trace.is_empty()).then_some(Value::Object(trace))
+    }
+}
+
+/// Pieces of text in the order they are sent, the whole list so many times over.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Chunks {
+    pub(crate) pieces: Vec<String>,
+    pub(crate) repeat: u64,
+}
+
+impl Chunks {
+    /// One piece.
+    pub(crate) fn whole(text: impl Into<String>) -> Self {
+        Self {
+            pieces: vec![text.into()],
+            repeat: 1,
+        }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.pieces.len() as u64 * self.repeat
+    }
+
+    /// The piece of this number, counted from 0 over all repetitions.
+    pub(crate) fn piece(&self, number: u64) -> &str {
+        let position = number.checked_rem(self.pieces.len() as u64).unwrap_or(0);
+        let piece = usize::try_from(position)
+            .ok()
+            .and_then(|at| self.pieces.get(at));
+        piece.map_or("", String::as_str)
+    }
+
+    pub(crate) fn join(&self) -> String {
+        self.pieces
+            .concat()
+            .repeat(usize::try_from(self.repeat).unwrap_or(usize::MAX))
+    }
+
+    fn chars(&self) -> u64 {
+        let once: usize = self.pieces.iter().map(|piece| piece.chars().count()).sum();
+        once as u64 * self.repeat
+    }
+}
+
+/// A content block of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Block {
+    Text {
+        chunks: Chunks,
+        /// Citations as Bedrock spells them in Converse.
+        citations: Vec<Value>,
+    },
+    Reasoning {
+        chunks: Chunks,
+        signature: Option<String>,
+    },
+    RedactedReasoning {
+        base64: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        /// JSON text sent as it stands, well-formed or not.
+        input: Chunks,
+        run_by_provider: bool,
+    },
+    ToolResult {
+        id: String,
+        kind: Option<String>,
+        status: Option<String>,
+        /// `{"text": …}` or `{"json": …}`
+        items: Vec<Value>,
+    },
+    Image {
+        format: String,
+        source: Option<Value>,
+        error: Option<String>,
+    },
+    /// A frame of the stream as it stands; Converse leaves it out.
+    Event {
+        event_type: String,
+        payload: String,
+    },
+}
+
+impl Block {
+    /// How many deltas the block has in a stream.
+    pub(crate) fn delta_count(&self) -> u64 {
+        match self {
+            Self::Text { chunks, citations } => chunks.count() + citations.len() as u64,
+            Self::Reasoning { chunks, signature } => {
+                chunks.count() + u64::from(signature.is_some())
+            }
+            Self::ToolUse { input, .. } => input.count(),
+            Self::ToolResult { items, .. } => items.len() as u64,
+            Self::RedactedReasoning { .. } | Self::Image { .. } | Self::Event { .. } => 1,
+        }
+    }
+
+    /// The text that decides how long a delta takes.
+    pub(crate) fn delta_text(&self, number: u64) -> &str {
+        match self {
+            Self::Text { chunks, .. } | Self::Reasoning { chunks, .. } => {
+                if number < chunks.count() {
+                    chunks.piece(number)
+                } else {
+                    ""
+                }
+            }
+            Self::ToolUse { input, .. } => input.piece(number),
+            Self::RedactedReasoning { .. }
+            | Self::ToolResult { .. }
+            | Self::Image { .. }
+            | Self::Event { .. } => "",
+        }
+    }
+
+    fn chars(&self) -> u64 {
+        match self {
+            Self::Text { chunks, .. } | Self::Reasoning { chunks, .. } => chunks.chars(),
+            Self::ToolUse { name, input, .. } => name.chars().count() as u64 + input.chars(),
+            Self::RedactedReasoning { base64 } => base64.len() as u64,
+            Self::ToolResult { .. } | Self::Image { .. } | Self::Event { .. } => 0,
+        }
+    }
+
+    fn to_json(&self) -> Option<Value> {
+        Some(match self {
+            Self::Text { chunks, citations } if citations.is_empty() => {
+                json!({"text": chunks.join()})
+            }
+            Self::Text { chunks, citations } => json!({"citationsContent": {
+                "content": [{"text": chunks.join()}],
+                "citations": citations,
+            }}),
+            Self::Reasoning { chunks, signature } => {
+                let mut text = json!({"text": chunks.join()});
+                if let Some(signature) = signature {
+                    text["signature"] = json!(signature);
+                }
+                json!({"reasoningContent": {"reasoningText": text}})
+            }
+            Self::RedactedReasoning { base64 } => {
+                json!({"reasoningContent": {"redactedContent": base64}})
+            }
+            Self::ToolUse {
+                id,
+                name,
+                input,
+                run_by_provider,
+            } => {
+                let text = input.join();
+                // Converse has no place for broken JSON: its text is the input.
+                let input = serde_json::from_str(&text).unwrap_or(Value::String(text));
+                let mut tool_use = json!({"toolUseId": id, "name": name, "input": input});
+                if *run_by_provider {
+                    tool_use["type"] = json!("server_tool_use");
+                }
+                json!({"toolUse": tool_use})
+            }
+            Self::ToolResult {
+                id,
+                kind,
+                status,
+                items,
+            } => {
+                let mut result = json!({"toolUseId": id, "content": items});
+                insert_some(&mut result, "type", kind.as_ref());
+                insert_some(&mut result, "status", status.as_ref());
+                json!({"toolResult": result})
+            }
+            Self::Image {
+                format,
+                source,
+                error,
+            } => {
+                let source = source.clone().unwrap_or_else(|| json!({"bytes": ""}));
+                let mut image = json!({"format": format, "source": source});
+                if let Some(message) = error {
+                    image["error"] = json!({"message": message});
+                }
+                json!({"image": image})
+            }
+            Self::Event { .. } => return None,
+        })
+    }
+}
+
+/// Sets a member where there is a value for it.
+pub(crate) fn insert_some(object: &mut Value, name: &str, value: Option<&String>) {
+    if let Some(value) = value {
+        object[name] = json!(value);
+    }
+}

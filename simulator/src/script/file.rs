@@ -1,0 +1,428 @@
+//! The scenario file: its tables as TOML has them, and their way into a script.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+
+use super::{
+    Condition, Error, Otherwise, Rule, Said, Script, content::ContentTable, trouble::FaultTable,
+};
+use crate::{
+    pace::{Pace, Rhythm},
+    reply::{Block, Chunks, Reply, STOP_REASONS},
+    wire::{Operation, Usage},
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pace: Option<PaceTable>,
+    #[serde(default)]
+    otherwise: OtherwiseName,
+    #[serde(default, rename = "reply")]
+    replies: Vec<ReplyTable>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OtherwiseName {
+    #[default]
+    Persona,
+    Fail,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReplyTable {
+    name: Option<String>,
+    #[serde(default)]
+    when: WhenTable,
+    times: Option<u64>,
+    text: Option<OneOrMany>,
+    repeat: Option<u64>,
+    chunk_chars: Option<usize>,
+    #[serde(default)]
+    content: Vec<ContentTable>,
+    stop_reason: Option<String>,
+    additional_fields: Option<Value>,
+    usage: Option<UsageTable>,
+    latency_ms: Option<u64>,
+    performance_latency: Option<String>,
+    service_tier: Option<String>,
+    invoked_model_id: Option<String>,
+    guardrail: Option<Value>,
+    pace: Option<PaceTable>,
+    fault: Option<FaultTable>,
+    input_tokens: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhenTable {
+    prompt_contains: Option<String>,
+    prompt_is: Option<String>,
+    system_contains: Option<String>,
+    model_contains: Option<String>,
+    operation: Option<OperationName>,
+    has_tool_result: Option<bool>,
+    has_tools: Option<bool>,
+    call: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OperationName {
+    Converse,
+    ConverseStream,
+    CountTokens,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsageTable {
+    input_tokens: u64,
+    output_tokens: u64,
+    total_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    cache_write_input_tokens: Option<u64>,
+    #[serde(default)]
+    cache_details: Vec<CacheDetailTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CacheDetailTable {
+    ttl: String,
+    input_tokens: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PaceTable {
+    headers_delay: Option<Delay>,
+    first_token_delay: Option<Delay>,
+    chunk_delay: Option<Delay>,
+    tokens_per_second: Option<f64>,
+    jitter: Option<f64>,
+    seed: Option<u64>,
+}
+
+/// A time like `"48ms"` or `"1.5s"`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delay(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Delay {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let duration = humantime::parse_duration(&text)
+            .map_err(|error| de::Error::custom(format!("{text:?} is not a time: {error}")))?;
+        Ok(Self(duration))
+    }
+}
+
+/// One string, or a list of strings that are sent as they are.
+#[derive(Debug)]
+pub(super) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = OneOrMany;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany::One(text.to_owned()))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
+                let mut pieces = Vec::new();
+                while let Some(piece) = list.next_element()? {
+                    pieces.push(piece);
+                }
+                Ok(OneOrMany::Many(pieces))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl OneOrMany {
+    /// A list is sent as it stands; a string is split by `chunk_chars`, if there is one,
+    /// and else behind each word.
+    pub(super) fn into_chunks(
+        self,
+        field: &str,
+        chunk_chars: Option<usize>,
+        repeat: Option<u64>,
+    ) -> Result<Chunks, Error> {
+        let pieces = match (self, chunk_chars) {
+            (_, Some(0)) => return Err(bad(&format!("{field}.chunk_chars"), "must be at least 1")),
+            (Self::Many(_), Some(_)) => {
+                return Err(bad(
+                    &format!("{field}.chunk_chars"),
+                    "splits a string; this text is a list and is sent as it stands",
+                ));
+            }
+            (Self::Many(pieces), None) => pieces,
+            (Self::One(text), Some(size)) => split_chars(&text, size),
+            (Self::One(text), None) => split_words(&text),
+        };
+        let repeat = repeat.unwrap_or(1);
+        if repeat == 0 {
+            return Err(bad(&format!("{field}.repeat"), "must be at least 1"));
+        }
+        Ok(Chunks { pieces, repeat })
+    }
+}
+
+fn split_chars(text: &str, size: usize) -> Vec<String> {
+    let chars: Vec<char> = text.chars().collect();
+    chars
+        .chunks(size)
+        .map(|chunk| chunk.iter().collect())
+        .collect()
+}
+
+/// Splits a text so that each piece is a word with the space before it.
+pub(crate) fn split_words(text: &str) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    let mut in_word = false;
+    for letter in text.chars() {
+        let starts = letter.is_whitespace() && in_word;
+        in_word = !letter.is_whitespace();
+        match pieces.last_mut() {
+            Some(piece) if !starts => piece.push(letter),
+            _ => pieces.push(letter.to_string()),
+        }
+    }
+    pieces
+}
+
+pub(super) fn bad(field: &str, problem: impl Into<String>) -> Error {
+    Error::Value {
+        field: field.to_owned(),
+        problem: problem.into(),
+    }
+}
+
+/// Holds a value to a list of names.
+pub(super) fn one_of(field: &str, value: String, known: &[&str]) -> Result<String, Error> {
+    if known.contains(&value.as_str()) {
+        Ok(value)
+    } else {
+        Err(bad(
+            field,
+            format!("{value:?} is none of {}", known.join(", ")),
+        ))
+    }
+}
+
+impl File {
+    pub(super) fn into_script(self) -> Result<Script, Error> {
+        let rules = self.replies.into_iter().enumerate();
+        let rules = rules
+            .map(|(at, reply)| reply.into_rule(at))
+            .collect::<Result<_, _>>()?;
+        Ok(Script {
+            rules,
+            pace: self.pace.map(|pace| pace.into_pace("pace")).transpose()?,
+            otherwise: match self.otherwise {
+                OtherwiseName::Persona => Otherwise::Persona,
+                OtherwiseName::Fail => Otherwise::Fail,
+            },
+        })
+    }
+}
+
+impl ReplyTable {
+    fn into_rule(self, at: usize) -> Result<Rule, Error> {
+        let field = format!("reply[{at}]");
+        let name = self.name.clone().unwrap_or_else(|| field.clone());
+        if self.times == Some(0) {
+            return Err(bad(&format!("{field}.times"), "must be at least 1"));
+        }
+        let times = self.times;
+        let when = self.when.condition(&field)?;
+        Ok(Rule {
+            name,
+            when,
+            times,
+            answer: self.into_answer(&field)?,
+        })
+    }
+
+    fn into_answer(self, field: &str) -> Result<Said, Error> {
+        let pace = self
+            .pace
+            .map(|pace| pace.into_pace(&format!("{field}.pace")))
+            .transpose()?;
+        let faults = self
+            .fault
+            .map(|fault| fault.into_faults(&format!("{field}.fault")));
+        let faults = faults.transpose()?.unwrap_or_default();
+        let mut content = Vec::new();
+        match self.text {
+            Some(_) if !self.content.is_empty() => {
+                return Err(bad(
+                    field,
+                    "has both text and content; content can hold text too",
+                ));
+            }
+            Some(text) => content.push(Block::Text {
+                chunks: text.into_chunks(field, self.chunk_chars, self.repeat)?,
+                citations: Vec::new(),
+            }),
+            None if self.repeat.is_some() || self.chunk_chars.is_some() => {
+                return Err(bad(
+                    field,
+                    "repeat and chunk_chars belong to text, which is missing",
+                ));
+            }
+            None => {
+                for (at, block) in self.content.into_iter().enumerate() {
+                    content.push(block.into_block(&format!("{field}.content[{at}]"), at)?);
+                }
+            }
+        }
+        let says_nothing = content.is_empty()
+            && self.stop_reason.is_none()
+            && self.usage.is_none()
+            && self.guardrail.is_none()
+            && self.input_tokens.is_none();
+        if says_nothing {
+            return Ok(Said::Persona {
+                pace,
+                faults: Box::new(faults),
+            });
+        }
+        let default_stop = if content.iter().any(is_client_tool_use) {
+            "tool_use"
+        } else {
+            "end_turn"
+        };
+        let stop_reason = self.stop_reason.unwrap_or_else(|| default_stop.to_owned());
+        let performance = self.performance_latency.map(|latency| {
+            one_of(
+                &format!("{field}.performance_latency"),
+                latency,
+                &["standard", "optimized"],
+            )
+        });
+        let tier = self.service_tier.map(|tier| {
+            let known = ["priority", "default", "flex", "reserved"];
+            one_of(&format!("{field}.service_tier"), tier, &known)
+        });
+        Ok(Said::Scripted(Arc::new(Reply {
+            content,
+            stop_reason: one_of(&format!("{field}.stop_reason"), stop_reason, &STOP_REASONS)?,
+            additional_fields: self.additional_fields,
+            usage: self
+                .usage
+                .map(|usage| usage.into_usage(field))
+                .transpose()?,
+            latency_ms: self.latency_ms,
+            performance_latency: performance.transpose()?,
+            service_tier: tier.transpose()?,
+            invoked_model_id: self.invoked_model_id,
+            guardrail: self.guardrail,
+            pace,
+            faults,
+            input_tokens: self.input_tokens,
+        })))
+    }
+}
+
+fn is_client_tool_use(block: &Block) -> bool {
+    matches!(
+        block,
+        Block::ToolUse {
+            run_by_provider: false,
+            ..
+        }
+    )
+}
+
+impl WhenTable {
+    fn condition(&self, field: &str) -> Result<Condition, Error> {
+        if self.call == Some(0) {
+            return Err(bad(&format!("{field}.when.call"), "counts from 1"));
+        }
+        Ok(Condition {
+            prompt_contains: self.prompt_contains.clone(),
+            prompt_is: self.prompt_is.clone(),
+            system_contains: self.system_contains.clone(),
+            model_contains: self.model_contains.clone(),
+            operation: self.operation.map(|operation| match operation {
+                OperationName::Converse => Operation::Converse,
+                OperationName::ConverseStream => Operation::ConverseStream,
+                OperationName::CountTokens => Operation::CountTokens,
+            }),
+            has_tool_result: self.has_tool_result,
+            has_tools: self.has_tools,
+            call: self.call,
+        })
+    }
+}
+
+impl UsageTable {
+    fn into_usage(self, field: &str) -> Result<Usage, Error> {
+        let details = self
+            .cache_details
+            .into_iter()
+            .enumerate()
+            .map(|(at, detail)| {
+                let field = format!("{field}.usage.cache_details[{at}].ttl");
+                Ok((
+                    one_of(&field, detail.ttl, &["5m", "1h"])?,
+                    detail.input_tokens,
+                ))
+            });
+        Ok(Usage {
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            total_tokens: self.total_tokens,
+            cache_read_input_tokens: self.cache_read_input_tokens,
+            cache_write_input_tokens: self.cache_write_input_tokens,
+            cache_details: details.collect::<Result<_, Error>>()?,
+        })
+    }
+}
+
+impl PaceTable {
+    fn into_pace(self, field: &str) -> Result<Pace, Error> {
+        let rhythm = match (self.chunk_delay, self.tokens_per_second) {
+            (Some(_), Some(_)) => {
+                return Err(bad(field, "has both chunk_delay and tokens_per_second"));
+            }
+            (Some(Delay(Duration::ZERO)), None) | (None, None) => Rhythm::AtOnce,
+            (Some(Delay(delay)), None) => Rhythm::PerChunk(delay),
+            (None, Some(rate)) if (0.001..=1e9).contains(&rate) => Rhythm::TokensPerSecond(rate),
+            (None, Some(_)) => {
+                return Err(bad(
+                    &format!("{field}.tokens_per_second"),
+                    "must be between 0.001 and 1,000,000,000",
+                ));
+            }
+        };
+        let jitter = self.jitter.unwrap_or(0.0);
+        if !(0.0..=1.0).contains(&jitter) {
+            return Err(bad(&format!("{field}.jitter"), "must be between 0 and 1"));
+        }
+        let delay = |delay: Option<Delay>| delay.map_or(Duration::ZERO, |Delay(delay)| delay);
+        Ok(Pace {
+            headers_delay: delay(self.headers_delay),
+            first_token_delay: delay(self.first_token_delay),
+            rhythm,
+            jitter,
+            seed: self.seed.unwrap_or(0),
+        })
+    }
+}
