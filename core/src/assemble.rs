@@ -1,0 +1,496 @@
+//! Folds the pieces of a model's message into blocks, and tells each piece as an event.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    error::{Failure, Reason},
+    event::{BlockKind, ImageDelta, Payload, ReasoningDelta, ToolCallPiece},
+    media::{ImageFormat, MediaSource, S3Object},
+    message::{Block, Citation, CitedText, Image, Reasoning},
+    model::{BlockDelta, BlockStart, ToolResultDelta},
+    tool::{Executor, ToolCall, ToolResult, ToolResultBlock},
+};
+
+/// The message of one model call, as far as it came.
+#[derive(Clone, Debug)]
+pub struct Assembler {
+    turn_id: Arc<str>,
+    slots: BTreeMap<u32, Slot>,
+    size_bytes: usize,
+    max_bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Slot {
+    Open(Partial),
+    Done(Block),
+}
+
+#[derive(Clone, Debug)]
+enum Partial {
+    Text {
+        text: String,
+        citations: Vec<Citation>,
+    },
+    Reasoning {
+        text: String,
+        signature: Option<String>,
+    },
+    Redacted(BytesMut),
+    ToolCall {
+        id: Arc<str>,
+        name: String,
+        provider_run: bool,
+        input: String,
+    },
+    ToolResult {
+        call_id: Arc<str>,
+        kind: String,
+        is_error: bool,
+        content: Vec<ToolResultBlock>,
+    },
+    Image {
+        format: ImageFormat,
+        data: BytesMut,
+        object: Option<S3Object>,
+        error: Option<String>,
+    },
+}
+
+/// Where events about blocks go: the block's index, and what happened to it.
+pub trait Sink {
+    /// Takes one event.
+    fn tell(&mut self, block_index: u32, payload: Payload);
+}
+
+impl<F: FnMut(u32, Payload)> Sink for F {
+    fn tell(&mut self, block_index: u32, payload: Payload) {
+        self(block_index, payload);
+    }
+}
+
+impl Assembler {
+    /// Starts an empty message of at most `max_bytes`.
+    pub fn new(turn_id: Arc<str>, max_bytes: usize) -> Self {
+        Self {
+            turn_id,
+            slots: BTreeMap::new(),
+            size_bytes: 0,
+            max_bytes,
+        }
+    }
+
+    /// Bytes of output so far.
+    pub fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+
+    /// Begins an announced block.
+    ///
+    /// # Errors
+    ///
+    /// When the block began before, or its names are not what Bedrock allows: the model's stream
+    /// is broken.
+    pub fn start(
+        &mut self,
+        index: u32,
+        start: BlockStart,
+        sink: &mut impl Sink,
+    ) -> Result<(), Failure> {
+        if self.slots.contains_key(&index) {
+            return Err(broken("a content block began twice"));
+        }
+        let (partial, kind) = match start {
+            BlockStart::ToolCall {
+                id,
+                name,
+                provider_run,
+            } => {
+                self.check_call(&id, &name)?;
+                let id: Arc<str> = id.into();
+                let kind = BlockKind::ToolCall {
+                    id: Arc::clone(&id),
+                    name: name.clone(),
+                };
+                (
+                    Partial::ToolCall {
+                        id,
+                        name,
+                        provider_run,
+                        input: String::new(),
+                    },
+                    kind,
+                )
+            }
+            BlockStart::ToolResult {
+                call_id,
+                kind,
+                is_error,
+            } => {
+                let call_id: Arc<str> = call_id.into();
+                let told = BlockKind::ToolResult {
+                    call_id: Arc::clone(&call_id),
+                };
+                (
+                    Partial::ToolResult {
+                        call_id,
+                        kind,
+                        is_error,
+                        content: Vec::new(),
+                    },
+                    told,
+                )
+            }
+            BlockStart::Image(format) => (
+                Partial::Image {
+                    format,
+                    data: BytesMut::new(),
+                    object: None,
+                    error: None,
+                },
+                BlockKind::Image(format),
+            ),
+        };
+        self.slots.insert(index, Slot::Open(partial));
+        sink.tell(index, Payload::BlockStarted(kind));
+        Ok(())
+    }
+
+    /// Adds a piece to a block; the first piece of text or reasoning begins it.
+    ///
+    /// # Errors
+    ///
+    /// When the piece does not fit its block, or the message grows beyond its limit.
+    pub fn add(
+        &mut self,
+        index: u32,
+        delta: BlockDelta,
+        sink: &mut impl Sink,
+    ) -> Result<(), Failure> {
+        self.size_bytes += delta.size_bytes();
+        if self.size_bytes > self.max_bytes {
+            let text = format!("the model's answer is larger than {} bytes", self.max_bytes);
+            return Err(Failure::new(Reason::LimitExceeded, text));
+        }
+        let slot = match self.slots.entry(index) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(vacant) => {
+                let (partial, kind) = implied_start(&delta)?;
+                sink.tell(index, Payload::BlockStarted(kind));
+                vacant.insert(Slot::Open(partial))
+            }
+        };
+        let Slot::Open(partial) = slot else {
+            return Err(broken("a piece came for a content block that had ended"));
+        };
+        partial.add(delta, |payload| sink.tell(index, payload))
+    }
+
+    /// Completes a block.
+    ///
+    /// # Errors
+    ///
+    /// When no such block is open.
+    pub fn stop(&mut self, index: u32, sink: &mut impl Sink) -> Result<(), Failure> {
+        let Some(slot) = self.slots.get_mut(&index) else {
+            return Err(broken("a content block ended that had not begun"));
+        };
+        let Slot::Open(partial) = slot else {
+            return Err(broken("a content block ended twice"));
+        };
+        let block = partial.take(&self.turn_id);
+        *slot = Slot::Done(block.clone());
+        let provider_call = if let Block::ToolCall(call) = &block
+            && call.is_provider_run()
+        {
+            Some(call.clone())
+        } else {
+            None
+        };
+        sink.tell(index, Payload::BlockCompleted(block));
+        if let Some(call) = provider_call {
+            sink.tell(index, Payload::ToolCall(call));
+        }
+        Ok(())
+    }
+
+    /// Completes the message at its stop: text and reasoning still open are taken as complete.
+    ///
+    /// # Errors
+    ///
+    /// When a tool call or an image is still open: half of it is nothing to act on.
+    pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), Failure> {
+        let open: Vec<u32> = self
+            .slots
+            .iter()
+            .filter_map(|(index, slot)| matches!(slot, Slot::Open(_)).then_some(*index))
+            .collect();
+        for index in open {
+            let whole = matches!(
+                self.slots.get(&index),
+                Some(Slot::Open(
+                    Partial::Text { .. } | Partial::Reasoning { .. } | Partial::Redacted(_)
+                ))
+            );
+            if !whole {
+                return Err(broken("the message ended inside a content block"));
+            }
+            self.stop(index, sink)?;
+        }
+        Ok(())
+    }
+
+    /// The blocks that came: complete ones, and open text as far as it came.
+    ///
+    /// Open reasoning is left out, since it cannot be sent back without its signature, and so are
+    /// open tool calls and images, which are nothing without their rest.
+    pub fn blocks(&self) -> Vec<Block> {
+        self.slots
+            .values()
+            .filter_map(|slot| match slot {
+                Slot::Done(block) => Some(block.clone()),
+                Slot::Open(Partial::Text { text, citations }) if !text.is_empty() => {
+                    Some(text_block(text.clone(), citations.clone()))
+                }
+                Slot::Open(
+                    Partial::Text { .. }
+                    | Partial::Reasoning { .. }
+                    | Partial::Redacted(_)
+                    | Partial::ToolCall { .. }
+                    | Partial::ToolResult { .. }
+                    | Partial::Image { .. },
+                ) => None,
+            })
+            .collect()
+    }
+
+    fn check_call(&self, id: &str, name: &str) -> Result<(), Failure> {
+        // https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolUseBlock.html
+        let id_fits = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
+        let name_fits = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+        let fits = (1..=64).contains(&id.len())
+            && id.chars().all(id_fits)
+            && (1..=64).contains(&name.len())
+            && name.chars().all(name_fits);
+        if !fits {
+            return Err(broken("a tool call has a malformed id or name"));
+        }
+        let repeated = self.slots.values().any(|slot| match slot {
+            Slot::Open(Partial::ToolCall { id: known, .. }) => &**known == id,
+            Slot::Done(Block::ToolCall(call)) => call.id == id,
+            Slot::Open(_) | Slot::Done(_) => false,
+        });
+        if repeated {
+            Err(broken("two tool calls have the same id"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Partial {
+    fn add(&mut self, delta: BlockDelta, mut tell: impl FnMut(Payload)) -> Result<(), Failure> {
+        match (self, delta) {
+            (Self::Text { text, .. }, BlockDelta::Text(piece)) => {
+                text.push_str(&piece);
+                tell(Payload::TextDelta(piece));
+            }
+            (Self::Text { citations, .. }, BlockDelta::Citation(citation)) => {
+                citations.push(citation.clone());
+                tell(Payload::CitationDelta(citation));
+            }
+            (Self::Reasoning { text, .. }, BlockDelta::ReasoningText(piece)) => {
+                text.push_str(&piece);
+                tell(Payload::ReasoningDelta(ReasoningDelta::Text(piece)));
+            }
+            (Self::Reasoning { signature, .. }, BlockDelta::ReasoningSignature(piece)) => {
+                signature.get_or_insert_default().push_str(&piece);
+                tell(Payload::ReasoningDelta(ReasoningDelta::Signature(piece)));
+            }
+            (Self::Redacted(bytes), BlockDelta::ReasoningRedacted(piece)) => {
+                bytes.extend_from_slice(&piece);
+                tell(Payload::ReasoningDelta(ReasoningDelta::Redacted(piece)));
+            }
+            (Self::ToolCall { id, input, .. }, BlockDelta::ToolInput(piece)) => {
+                input.push_str(&piece);
+                let piece = ToolCallPiece::Input(piece);
+                tell(Payload::ToolCallDelta {
+                    call_id: Arc::clone(id),
+                    piece,
+                });
+            }
+            (
+                Self::ToolResult {
+                    call_id, content, ..
+                },
+                BlockDelta::ToolResult(pieces),
+            ) => {
+                for piece in pieces {
+                    let piece = add_result(content, piece);
+                    tell(Payload::ToolCallDelta {
+                        call_id: Arc::clone(call_id),
+                        piece,
+                    });
+                }
+            }
+            (Self::Image { data, .. }, BlockDelta::Image(piece)) => {
+                data.extend_from_slice(&piece);
+                tell(Payload::ImageDelta(ImageDelta::Data(piece)));
+            }
+            (Self::Image { object, .. }, BlockDelta::ImageObject(place)) => {
+                *object = Some(place.clone());
+                tell(Payload::ImageDelta(ImageDelta::Object(place)));
+            }
+            (Self::Image { error, .. }, BlockDelta::ImageError(text)) => {
+                *error = Some(text.clone());
+                tell(Payload::ImageDelta(ImageDelta::Error(text)));
+            }
+            (
+                Self::Text { .. }
+                | Self::Reasoning { .. }
+                | Self::Redacted(_)
+                | Self::ToolCall { .. }
+                | Self::ToolResult { .. }
+                | Self::Image { .. },
+                _,
+            ) => return Err(broken("a piece came that does not fit its content block")),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, turn_id: &str) -> Block {
+        match self {
+            Self::Text { text, citations } => {
+                text_block(std::mem::take(text), std::mem::take(citations))
+            }
+            Self::Reasoning { text, signature } => Block::Reasoning(Reasoning::Text {
+                text: std::mem::take(text),
+                signature: signature.take(),
+            }),
+            Self::Redacted(bytes) => {
+                Block::Reasoning(Reasoning::Redacted(std::mem::take(bytes).freeze()))
+            }
+            Self::ToolCall {
+                id,
+                name,
+                provider_run,
+                input,
+            } => {
+                let input = std::mem::take(input);
+                Block::ToolCall(ToolCall {
+                    id: id.to_string(),
+                    name: std::mem::take(name),
+                    // A model that calls a tool without arguments writes no input at all.
+                    input_json: if input.trim().is_empty() {
+                        "{}".to_owned()
+                    } else {
+                        input
+                    },
+                    executor: if *provider_run {
+                        Executor::Provider
+                    } else {
+                        Executor::Client
+                    },
+                    expires: None,
+                    idempotency_key: format!("{turn_id}/{id}"),
+                })
+            }
+            Self::ToolResult {
+                call_id,
+                kind,
+                is_error,
+                content,
+            } => Block::ToolResult(ToolResult {
+                call_id: call_id.to_string(),
+                content: std::mem::take(content),
+                is_error: *is_error,
+                kind: std::mem::take(kind),
+            }),
+            Self::Image {
+                format,
+                data,
+                object,
+                error,
+            } => {
+                let data: Bytes = std::mem::take(data).freeze();
+                let bytes = (!data.is_empty()).then_some(MediaSource::Bytes(data));
+                Block::Image(Image {
+                    format: *format,
+                    source: object.take().map(MediaSource::S3).or(bytes),
+                    error: error.take(),
+                })
+            }
+        }
+    }
+}
+
+/// The block that a piece begins when none was announced.
+fn implied_start(delta: &BlockDelta) -> Result<(Partial, BlockKind), Failure> {
+    match delta {
+        BlockDelta::Text(_) | BlockDelta::Citation(_) => Ok((
+            Partial::Text {
+                text: String::new(),
+                citations: Vec::new(),
+            },
+            BlockKind::Text,
+        )),
+        BlockDelta::ReasoningText(_) | BlockDelta::ReasoningSignature(_) => Ok((
+            Partial::Reasoning {
+                text: String::new(),
+                signature: None,
+            },
+            BlockKind::Reasoning,
+        )),
+        BlockDelta::ReasoningRedacted(_) => {
+            Ok((Partial::Redacted(BytesMut::new()), BlockKind::Reasoning))
+        }
+        BlockDelta::ToolInput(_)
+        | BlockDelta::ToolResult(_)
+        | BlockDelta::Image(_)
+        | BlockDelta::ImageObject(_)
+        | BlockDelta::ImageError(_) => Err(broken(
+            "a piece came for a content block that had not begun",
+        )),
+    }
+}
+
+/// Adds a piece of a provider-run tool's result; text that follows text joins it.
+fn add_result(content: &mut Vec<ToolResultBlock>, piece: ToolResultDelta) -> ToolCallPiece {
+    match piece {
+        ToolResultDelta::Text(text) => {
+            if let Some(ToolResultBlock::Text(last)) = content.last_mut() {
+                last.push_str(&text);
+            } else {
+                content.push(ToolResultBlock::Text(text.clone()));
+            }
+            ToolCallPiece::ResultText(text)
+        }
+        ToolResultDelta::Json(json) => {
+            content.push(ToolResultBlock::Json(json.clone()));
+            ToolCallPiece::ResultJson(json)
+        }
+    }
+}
+
+fn text_block(text: String, citations: Vec<Citation>) -> Block {
+    if citations.is_empty() {
+        Block::Text(text)
+    } else {
+        Block::CitedText(CitedText {
+            texts: vec![text],
+            citations,
+        })
+    }
+}
+
+fn broken(text: &str) -> Failure {
+    Failure::new(
+        Reason::ModelStreamError,
+        format!("the model's stream is broken: {text}"),
+    )
+}

@@ -1,0 +1,51 @@
+//! What the driver must do.
+
+use std::sync::Arc;
+
+use crate::{
+    error::Failure,
+    event::TurnResult,
+    input::{CallId, StepId, StreamId},
+    model::ModelRequest,
+};
+
+/// Something to do at once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Call the model.
+    CallModel {
+        /// Names the call in the inputs that follow from it.
+        step: StepId,
+        /// What to ask.
+        request: Box<ModelRequest>,
+    },
+    /// Close the model call at once; nothing more is wanted of it.
+    AbortModel(StepId),
+    /// Let the model call's stream run out; all that matters of it was said.
+    FinishModel(StepId),
+    /// Answer a call that asked for a turn.
+    Answer {
+        /// The call.
+        call: CallId,
+        /// The turn that started or goes on, or why none does.
+        answer: Result<Started, Failure>,
+    },
+    /// Answer a call that asked for a cancel.
+    AnswerCancel {
+        /// The call.
+        call: CallId,
+        /// The turn after the cancel, or why there is none.
+        answer: Result<Box<TurnResult>, Failure>,
+    },
+    /// End a Converse stream, after the events so far, with OK.
+    EndStream(StreamId),
+}
+
+/// A turn that started, or goes on after a pause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// The turn.
+    pub turn_id: Arc<str>,
+    /// Sequence number of the first event of it, or of its part after the pause.
+    pub first_sequence: u64,
+}

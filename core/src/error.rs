@@ -1,0 +1,171 @@
+//! Why an input is refused or a turn fails.
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// Reasons of failure, as the contract names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// A field is missing, malformed or at odds with another.
+    InvalidRequest,
+    /// The model refused the request's form or content.
+    ModelRejectedRequest,
+    /// The content type is not one that the model or agent takes.
+    UnsupportedContent,
+    /// No such agent.
+    AgentNotFound,
+    /// No such model, or not in this region.
+    ModelNotFound,
+    /// No such session.
+    SessionNotFound,
+    /// No such turn.
+    TurnNotFound,
+    /// No such tool call waits.
+    CallNotPending,
+    /// Another turn runs in the session.
+    TurnInProgress,
+    /// A first frame was not the first, or another frame came out of order.
+    FrameOutOfOrder,
+    /// The request id was used for a different request.
+    RequestIdReused,
+    /// Too many sessions, turns or queued inputs.
+    ConcurrencyLimited,
+    /// A limit on size was reached.
+    LimitExceeded,
+    /// The model provider throttled the account.
+    ModelThrottled,
+    /// The account's quota is used up.
+    QuotaExceeded,
+    /// The model is loading.
+    ModelNotReady,
+    /// The model took too long.
+    ModelTimeout,
+    /// The model failed on this request.
+    ModelError,
+    /// The model's stream broke.
+    ModelStreamError,
+    /// The provider had an internal error.
+    UpstreamInternal,
+    /// The provider is not available.
+    UpstreamUnavailable,
+    /// The provider denied this server access.
+    UpstreamAccessDenied,
+    /// The provider reported a conflict.
+    UpstreamConflict,
+    /// A client tool was not answered in time.
+    AnswerTimeout,
+    /// The client was silent too long.
+    IdleTimeout,
+    /// A reader too slow for its stream was cut off.
+    SlowConsumer,
+    /// The server is shutting down.
+    ShuttingDown,
+    /// The deadline of the call or of the turn passed.
+    DeadlineExceeded,
+    /// The turn was cancelled.
+    Cancelled,
+    /// A fault of this server.
+    Internal,
+}
+
+impl Reason {
+    /// Tells whether the same request may succeed later.
+    pub fn is_retryable(self) -> bool {
+        match self {
+            Self::TurnInProgress
+            | Self::ConcurrencyLimited
+            | Self::ModelThrottled
+            | Self::ModelNotReady
+            | Self::ModelTimeout
+            | Self::ModelStreamError
+            | Self::UpstreamInternal
+            | Self::UpstreamUnavailable
+            | Self::ShuttingDown => true,
+            Self::InvalidRequest
+            | Self::ModelRejectedRequest
+            | Self::UnsupportedContent
+            | Self::AgentNotFound
+            | Self::ModelNotFound
+            | Self::SessionNotFound
+            | Self::TurnNotFound
+            | Self::CallNotPending
+            | Self::FrameOutOfOrder
+            | Self::RequestIdReused
+            | Self::LimitExceeded
+            | Self::QuotaExceeded
+            | Self::ModelError
+            | Self::UpstreamAccessDenied
+            | Self::UpstreamConflict
+            | Self::AnswerTimeout
+            | Self::IdleTimeout
+            | Self::SlowConsumer
+            | Self::DeadlineExceeded
+            | Self::Cancelled
+            | Self::Internal => false,
+        }
+    }
+}
+
+/// What a caller is told of a failure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The reason, for programs.
+    pub reason: Reason,
+    /// The text, for developers: lower case, without full stop; holds no internals.
+    pub message: String,
+    /// How long to wait before trying again, when known.
+    pub retry_after: Option<Duration>,
+    /// Fields at fault, for a bad request.
+    pub violations: Vec<FieldViolation>,
+    /// Facts named in the message, by key.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What is wrong with one field of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// The field's path, such as `options.temperature` or `messages[2].content[0].image`.
+    pub field: String,
+    /// What is wrong, and what would be right.
+    pub description: String,
+}
+
+impl Failure {
+    /// Makes a failure with a reason and a text alone.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            retry_after: None,
+            violations: Vec::new(),
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    /// Makes the failure of a request whose field is at fault.
+    pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        let violation = FieldViolation {
+            field: field.into(),
+            description: description.into(),
+        };
+        let message = format!("{}: {}", violation.field, violation.description);
+        Self {
+            violations: vec![violation],
+            ..Self::new(Reason::InvalidRequest, message)
+        }
+    }
+
+    /// Adds how long to wait before trying again.
+    #[must_use]
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// Adds a fact.
+    #[must_use]
+    pub fn fact(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.to_owned(), value.into());
+        self
+    }
+}

@@ -1,0 +1,63 @@
+//! Every bound of a session, with its unit and default.
+
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
+
+/// Bounds of a session and of its turns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most model calls in a turn. Default 25.
+    pub max_steps: NonZeroU32,
+    /// Longest time for a turn. Default 15 min.
+    pub turn_timeout: Duration,
+    /// Most tokens, input and output, for a turn. Default: none.
+    pub max_total_tokens: Option<NonZeroU64>,
+    /// Longest wait for a model's first event, counted from the call. Default 60 s.
+    ///
+    /// Too short a value abandons calls whose long prompt the model still reads.
+    pub first_event_timeout: Duration,
+    /// Longest silence between two events of a model's stream. Default 60 s.
+    ///
+    /// Too short a value abandons turns in which the model thinks before it speaks.
+    pub model_idle_timeout: Duration,
+    /// Longest wait for a client's tool result, where the tool names none. Default 5 min.
+    pub client_tool_timeout: Duration,
+    /// Inputs that may wait while a turn runs. Default 16.
+    pub max_queued_inputs: usize,
+    /// Largest message of a user, in bytes. Default 24 MiB.
+    ///
+    /// Bedrock takes request bodies up to about 25 MB, and base64 grows them by a third.
+    pub max_input_bytes: usize,
+    /// Largest tool result, in bytes. Default 4 MiB.
+    pub max_tool_result_bytes: usize,
+    /// Largest output of one model call, in bytes. Default 32 MiB.
+    pub max_output_bytes: usize,
+    /// Largest history, in bytes. Default 64 MiB.
+    pub max_history_bytes: usize,
+    /// Frame ids remembered, to recognise repeats. Default 1,024.
+    pub max_frame_ids: usize,
+    /// Ended turns remembered for `GetTurn`. Default 32.
+    pub max_kept_turns: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_steps: const { NonZeroU32::new(25).expect("25 is not zero") },
+            turn_timeout: Duration::from_secs(15 * 60),
+            max_total_tokens: None,
+            first_event_timeout: Duration::from_secs(60),
+            model_idle_timeout: Duration::from_secs(60),
+            client_tool_timeout: Duration::from_secs(5 * 60),
+            max_queued_inputs: 16,
+            max_input_bytes: 24 << 20,
+            max_tool_result_bytes: 4 << 20,
+            max_output_bytes: 32 << 20,
+            max_history_bytes: 64 << 20,
+            max_frame_ids: 1024,
+            max_kept_turns: 32,
+        }
+    }
+}

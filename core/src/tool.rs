@@ -1,0 +1,215 @@
+//! Tools a model may call: their specifications, calls and results.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::message::{Document, Image, SearchResult, Video};
+
+/// A tool that the client runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolSpec {
+    /// Name: 1 to 64 of letters, digits, underscore, hyphen.
+    pub name: String,
+    /// What it does and when to use it; may be empty.
+    pub description: String,
+    /// JSON Schema of its input.
+    pub schema: Schema,
+    /// Holds the model to the schema, where it can.
+    pub strict: bool,
+    /// How long the server waits for the result; `None` means the agent's limit.
+    pub timeout: Option<Duration>,
+}
+
+/// A JSON Schema, kept as written and compiled once.
+#[derive(Clone)]
+pub struct Schema {
+    text: Arc<str>,
+    validator: Arc<jsonschema::Validator>,
+}
+
+/// Why a schema cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// It is not JSON.
+    #[error("not valid JSON: {0}")]
+    NotJson(String),
+    /// It is JSON, but not an object.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// It is an object, but not a JSON Schema.
+    #[error("not a JSON Schema: {0}")]
+    NotASchema(String),
+}
+
+impl Schema {
+    /// Compiles a schema from JSON text.
+    ///
+    /// References to files and addresses are never followed.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`] when the text is not JSON, not an object, or no JSON Schema.
+    pub fn parse(text: &str) -> Result<Self, SchemaError> {
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| SchemaError::NotJson(error.to_string()))?;
+        if !value.is_object() {
+            return Err(SchemaError::NotAnObject);
+        }
+        let validator = jsonschema::validator_for(&value)
+            .map_err(|error| SchemaError::NotASchema(error.to_string()))?;
+        Ok(Self {
+            text: text.into(),
+            validator: Arc::new(validator),
+        })
+    }
+
+    /// The schema as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Says what is wrong with `input`, in words that a model can act on.
+    ///
+    /// # Errors
+    ///
+    /// A text that names the first few faults and where they are.
+    pub fn check(&self, input: &Value) -> Result<(), String> {
+        // Three faults say enough, and keep the answer to the model short.
+        let faults: Vec<String> = self
+            .validator
+            .iter_errors(input)
+            .take(3)
+            .map(|error| match error.instance_path().as_str() {
+                "" => error.to_string(),
+                path => format!("at {path}: {error}"),
+            })
+            .collect();
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(faults.join("; "))
+        }
+    }
+}
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Schema").field(&self.text).finish()
+    }
+}
+
+/// How the model may choose among tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// The model decides.
+    Auto,
+    /// The model must call some tool.
+    Any,
+    /// No tools are offered.
+    Disabled,
+    /// The model must call this tool.
+    Tool(String),
+}
+
+/// A complete call of a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCall {
+    /// Its id, given by the model.
+    pub id: String,
+    /// Tool to call.
+    pub name: String,
+    /// Input as JSON text, as the model wrote it; `{}` where it wrote nothing.
+    pub input_json: String,
+    /// Who runs it.
+    pub executor: Executor,
+    /// When the server stops waiting for the client's result.
+    pub expires: Option<Instant>,
+    /// Same for every delivery of this call.
+    pub idempotency_key: String,
+}
+
+impl ToolCall {
+    /// True when the model provider runs it, so that nobody else answers it.
+    pub fn is_provider_run(&self) -> bool {
+        self.executor == Executor::Provider
+    }
+}
+
+/// Who runs a tool call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Executor {
+    /// The client that reads the stream.
+    Client,
+    /// The model provider.
+    Provider,
+}
+
+/// The result of a tool call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolResult {
+    /// The call answered.
+    pub call_id: String,
+    /// What the tool gave.
+    pub content: Vec<ToolResultBlock>,
+    /// The tool failed; the content says how.
+    pub is_error: bool,
+    /// Kind of result, as the provider knows it, on provider-run tools; may be empty.
+    pub kind: String,
+}
+
+impl ToolResult {
+    /// Makes an error result that tells the model what went wrong.
+    pub fn error(call_id: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            call_id: call_id.into(),
+            content: vec![ToolResultBlock::Text(text.into())],
+            is_error: true,
+            kind: String::new(),
+        }
+    }
+
+    /// Bytes that its content holds in memory.
+    pub fn size_bytes(&self) -> usize {
+        self.content.iter().map(ToolResultBlock::size_bytes).sum()
+    }
+}
+
+/// One block of a tool result.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToolResultBlock {
+    /// Plain text.
+    Text(String),
+    /// JSON text.
+    Json(String),
+    /// An image.
+    Image(Image),
+    /// A document.
+    Document(Document),
+    /// A video.
+    Video(Video),
+    /// A search result.
+    SearchResult(SearchResult),
+}
+
+impl ToolResultBlock {
+    fn size_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Json(text) => text.len(),
+            Self::Image(image) => image.size_bytes(),
+            Self::Document(document) => document.size_bytes(),
+            Self::Video(video) => video.source.size_bytes(),
+            Self::SearchResult(result) => result.size_bytes(),
+        }
+    }
+}

@@ -1,0 +1,528 @@
+//! One turn: a function for each state, from the user's message to the end.
+
+mod ending;
+mod step;
+mod tools;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub(crate) use self::{ending::Ending, tools::Match};
+use self::{step::Step, tools::Pending};
+use crate::{
+    budget::{self, Budget, Exhausted},
+    command::Command,
+    error::{Failure, Reason},
+    event::{Payload, StopReason, TurnResult, TurnStatus},
+    guardrail::GuardrailOutcome,
+    history::{History, Mark},
+    input::{StepId, StreamId},
+    limits::Limits,
+    message::{Block, Message, Role},
+    model::{ModelEvent, ModelRequest},
+    options::TurnOptions,
+    session::{Ids, Outbox},
+    tool::ToolResult,
+    usage::{GrantedService, TurnMetrics, Usage},
+};
+
+/// A turn that runs or is paused.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) id: Arc<str>,
+    session_id: Arc<str>,
+    options: Arc<TurnOptions>,
+    phase: Phase,
+    clock: Clock,
+    mark: Mark,
+    budget: Budget,
+    steps_started: u32,
+    steering: Vec<Steering>,
+    made: Vec<Arc<Message>>,
+    answer: Answer,
+}
+
+/// Where a turn stands.
+#[derive(Debug)]
+enum Phase {
+    /// Between two states, within one input.
+    Between,
+    /// The model was called.
+    Calling(Box<Step>),
+    /// Client tools run, and a Converse stream can bring their results.
+    AwaitingTools(Pending),
+    /// Client tools run, and another call must bring their results.
+    Paused(Pending),
+}
+
+/// Times of a turn.
+#[derive(Debug)]
+struct Clock {
+    received: Instant,
+    /// When the caller stops waiting.
+    caller_deadline: Option<Instant>,
+    /// When the turn has used up its own time; moves while the turn is paused.
+    time_limit: Instant,
+}
+
+/// What the turn has given so far.
+#[derive(Debug, Default)]
+struct Answer {
+    message: Option<Arc<Message>>,
+    stop_detail: String,
+    additional_fields_json: String,
+    model_id: String,
+    usage: Usage,
+    metrics: TurnMetrics,
+    guardrails: Vec<GuardrailOutcome>,
+    granted: GrantedService,
+}
+
+/// Input that joined a running turn.
+#[derive(Debug)]
+pub(crate) struct Steering {
+    pub(crate) frame_id: Option<String>,
+    pub(crate) stream: Option<StreamId>,
+    pub(crate) content: Vec<Block>,
+}
+
+/// What a turn needs of its session.
+pub(crate) struct Context<'a> {
+    pub(crate) out: &'a mut Outbox,
+    pub(crate) history: &'a mut History,
+    pub(crate) ids: &'a mut Ids,
+    pub(crate) limits: &'a Limits,
+    /// A Converse stream is open that can bring tool results.
+    pub(crate) live: bool,
+    pub(crate) now: Instant,
+}
+
+/// How a turn begins.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) id: Arc<str>,
+    pub(crate) session_id: Arc<str>,
+    pub(crate) options: TurnOptions,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) frame_id: Option<String>,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) content: Vec<Block>,
+}
+
+/// What became of a turn after an input.
+pub(crate) type Flow = Option<Ending>;
+
+impl Turn {
+    /// Starts a turn: the user's message enters the history, and the model is called.
+    pub(crate) fn begin(opening: Opening, ctx: &mut Context<'_>) -> (Self, Flow) {
+        let mark = ctx.history.mark();
+        let options = opening.options;
+        let time = options
+            .timeout
+            .unwrap_or(ctx.limits.turn_timeout)
+            .min(ctx.limits.turn_timeout);
+        let max_steps = options
+            .max_steps
+            .unwrap_or(ctx.limits.max_steps)
+            .min(ctx.limits.max_steps);
+        let max_tokens = match (options.max_total_tokens, ctx.limits.max_total_tokens) {
+            (Some(own), Some(limit)) => Some(own.min(limit)),
+            (own, limit) => own.or(limit),
+        };
+        let mut turn = Self {
+            id: opening.id,
+            session_id: opening.session_id,
+            answer: Answer {
+                model_id: options.model_id.clone().unwrap_or_default(),
+                ..Answer::default()
+            },
+            options: Arc::new(options),
+            phase: Phase::Between,
+            clock: Clock {
+                received: ctx.now,
+                caller_deadline: opening.deadline,
+                time_limit: ctx.now + time,
+            },
+            mark,
+            budget: Budget::new(max_steps, max_tokens),
+            steps_started: 0,
+            steering: Vec::new(),
+            made: Vec::new(),
+        };
+        turn.tell(
+            ctx,
+            Payload::TurnStarted {
+                frame_id: opening.frame_id,
+                continued: false,
+            },
+        );
+        ctx.history.extend(opening.messages);
+        if !opening.content.is_empty() {
+            let origin = ctx.ids.origin(&turn.id, ctx.now);
+            ctx.history.add_user(opening.content, Some(origin));
+        }
+        let flow = turn.call_model(ctx);
+        (turn, flow)
+    }
+
+    /// Calls the model with the conversation so far, if the budget allows.
+    fn call_model(&mut self, ctx: &mut Context<'_>) -> Flow {
+        let input_tokens = budget::estimate_input(ctx.history.messages().iter().map(AsRef::as_ref));
+        let reservation = match self.budget.reserve(self.options.max_tokens, input_tokens) {
+            Ok(reservation) => reservation,
+            Err(Exhausted::Steps) => return Some(Ending::completed(StopReason::MaxSteps)),
+            Err(Exhausted::Tokens) => return Some(Ending::completed(StopReason::BudgetExceeded)),
+        };
+        let step_index = self.steps_started;
+        self.steps_started += 1;
+        let id = ctx.ids.step();
+        let model_id = self.options.model_id.clone().unwrap_or_default();
+        ctx.out.tell(
+            Some(&self.id),
+            step_index,
+            0,
+            Payload::StepStarted { model_id },
+        );
+        let deadline = self.deadline();
+        ctx.out.command(Command::CallModel {
+            step: id,
+            request: Box::new(ModelRequest {
+                options: Arc::clone(&self.options),
+                max_tokens: reservation.max_tokens,
+                messages: ctx.history.messages().to_vec(),
+                deadline: Some(deadline),
+            }),
+        });
+        let opening = step::Opening {
+            id,
+            index: step_index,
+            clamped: reservation.clamped,
+            input_tokens,
+            max_output_bytes: ctx.limits.max_output_bytes,
+            now: ctx.now,
+        };
+        self.phase = Phase::Calling(Box::new(Step::new(&self.id, opening)));
+        None
+    }
+
+    /// True while a model call is open under this id.
+    pub(crate) fn is_calling(&self, step: StepId) -> bool {
+        matches!(&self.phase, Phase::Calling(current) if current.id() == step)
+    }
+
+    /// True when only another call or frame can bring the turn forward.
+    pub(crate) fn is_paused(&self) -> bool {
+        matches!(self.phase, Phase::Paused(_))
+    }
+
+    /// The provider took the request.
+    pub(crate) fn model_opened(&mut self, retries: u32) {
+        self.answer.metrics.retries = self.answer.metrics.retries.saturating_add(retries);
+    }
+
+    /// The driver stopped or went back to reading the model.
+    pub(crate) fn model_held(&mut self, held: bool, now: Instant) {
+        if let Phase::Calling(step) = &mut self.phase {
+            step.hold(held, now);
+        }
+    }
+
+    /// The model said something.
+    pub(crate) fn model_said(&mut self, event: ModelEvent, ctx: &mut Context<'_>) -> Flow {
+        let Phase::Calling(step) = &mut self.phase else {
+            return None;
+        };
+        match step.take(event, &self.id, ctx) {
+            Ok(step::Progress::Goes) => None,
+            Ok(step::Progress::Complete) => self.complete_step(ctx),
+            Err(failure) => Some(Ending::failed(failure)),
+        }
+    }
+
+    /// The model's stream ended.
+    pub(crate) fn model_ended(&mut self, ctx: &mut Context<'_>) -> Flow {
+        let Phase::Calling(step) = &self.phase else {
+            return None;
+        };
+        if step.has_stopped() {
+            return self.complete_step(ctx);
+        }
+        let failure = Failure::new(
+            Reason::ModelStreamError,
+            "the model's stream ended without saying why the model stopped",
+        );
+        Some(Ending::incomplete(failure))
+    }
+
+    /// The model call failed.
+    pub(crate) fn model_failed(&mut self, failure: Failure, ctx: &mut Context<'_>) -> Flow {
+        let Phase::Calling(step) = &self.phase else {
+            return None;
+        };
+        // Once the model has said why it stopped the message is whole; only its counts are lost.
+        if step.has_stopped() {
+            self.complete_step(ctx)
+        } else {
+            Some(Ending::failed(failure))
+        }
+    }
+
+    fn complete_step(&mut self, ctx: &mut Context<'_>) -> Flow {
+        let Phase::Calling(step) = std::mem::replace(&mut self.phase, Phase::Between) else {
+            return None;
+        };
+        let mut step = *step;
+        let outcome = step.complete(&self.id, ctx);
+        self.record(&step, outcome.usage);
+        self.answer.stop_detail = outcome.stop.detail;
+        self.answer.additional_fields_json = outcome.stop.additional_fields_json;
+        if let Some(model_id) = outcome.metadata.invoked_model_id {
+            self.answer.model_id = model_id;
+        }
+        if let Some(latency) = outcome.metadata.latency {
+            self.answer.metrics.model_latency += latency;
+        }
+        for guardrail in outcome.metadata.guardrails {
+            self.answer.metrics.guardrail_time += guardrail.latency.unwrap_or_default();
+            self.answer.guardrails.push(guardrail);
+        }
+        self.answer.granted = outcome.metadata.granted;
+        let message = self.keep_message(step.blocks(), ctx);
+        let budget_ended = outcome.stop.reason == StopReason::MaxTokens && step.is_clamped();
+        let reason = if budget_ended {
+            StopReason::BudgetExceeded
+        } else {
+            outcome.stop.reason
+        };
+        let has_calls = message.open_calls().next().is_some();
+        // Some models say that their turn ended and mean that their calls be run.
+        let wants_tools = matches!(reason, StopReason::ToolUse | StopReason::EndTurn);
+        if has_calls && wants_tools {
+            return self.dispatch_tools(&message, ctx);
+        }
+        if has_calls {
+            let origin = ctx.ids.origin(&self.id, ctx.now);
+            let text = "not run: the model's answer was cut off";
+            self.made.extend(
+                ctx.history
+                    .answer(Vec::new(), text, Vec::new(), Some(origin)),
+            );
+        }
+        Some(Ending::completed(reason))
+    }
+
+    /// Adds what the model said to the history and to the answer.
+    fn keep_message(&mut self, blocks: Vec<Block>, ctx: &mut Context<'_>) -> Arc<Message> {
+        let message = Arc::new(Message {
+            role: Role::Assistant,
+            content: blocks,
+            origin: Some(ctx.ids.origin(&self.id, ctx.now)),
+        });
+        ctx.history.add_assistant(&message);
+        self.answer.message = Some(Arc::clone(&message));
+        message
+    }
+
+    /// Adds a model call's tokens and first output to the turn's.
+    fn record(&mut self, step: &Step, usage: Usage) {
+        self.budget.settle(&usage);
+        self.answer.usage.add(&usage);
+        if self.answer.metrics.time_to_first_output.is_none() {
+            self.answer.metrics.time_to_first_output = step
+                .first_output()
+                .map(|at| at.saturating_duration_since(self.clock.received));
+        }
+    }
+
+    /// Takes input that joins the turn before its next model call.
+    pub(crate) fn steer(&mut self, steering: Steering) {
+        self.steering.push(steering);
+    }
+
+    /// Inputs that joined and were not told to the model yet.
+    pub(crate) fn steering_len(&self) -> usize {
+        self.steering.len()
+    }
+
+    /// Takes back the input that joined and found no further model call.
+    pub(crate) fn take_steering(&mut self) -> Vec<Steering> {
+        std::mem::take(&mut self.steering)
+    }
+
+    /// When the next [`Turn::tick`] is due.
+    pub(crate) fn next_tick(&self, limits: &Limits) -> Option<Instant> {
+        match &self.phase {
+            Phase::Between => None,
+            Phase::Calling(step) => Some(
+                step.deadline(limits)
+                    .map_or(self.deadline(), |at| at.min(self.deadline())),
+            ),
+            Phase::AwaitingTools(pending) => Some(
+                pending
+                    .deadline()
+                    .map_or(self.deadline(), |at| at.min(self.deadline())),
+            ),
+            Phase::Paused(pending) => pending.deadline(),
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let limit = self.clock.time_limit;
+        self.clock
+            .caller_deadline
+            .map_or(limit, |deadline| deadline.min(limit))
+    }
+
+    /// Acts on what is due.
+    pub(crate) fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
+        if !self.is_paused() {
+            if self
+                .clock
+                .caller_deadline
+                .is_some_and(|deadline| deadline <= ctx.now)
+            {
+                return Some(Ending::deadline(
+                    "the call's deadline passed",
+                    StopReason::Cancelled,
+                ));
+            }
+            if self.clock.time_limit <= ctx.now {
+                let text = "the turn took longer than its time limit";
+                return Some(Ending::deadline(text, StopReason::BudgetExceeded));
+            }
+        }
+        match &self.phase {
+            Phase::Between => None,
+            Phase::Calling(step) => match step.overdue(ctx.limits, ctx.now)? {
+                step::Overdue::Metadata => self.complete_step(ctx),
+                step::Overdue::FirstEvent => Some(Ending::incomplete(Failure::new(
+                    Reason::ModelTimeout,
+                    format!(
+                        "the model said nothing for {}",
+                        seconds(ctx.limits.first_event_timeout)
+                    ),
+                ))),
+                step::Overdue::NextEvent => Some(Ending::incomplete(Failure::new(
+                    Reason::ModelTimeout,
+                    format!(
+                        "the model's stream was silent for {}",
+                        seconds(ctx.limits.model_idle_timeout)
+                    ),
+                ))),
+            },
+            Phase::AwaitingTools(_) => self.expire_tools(ctx),
+            Phase::Paused(pending) => pending.is_overdue(ctx.now).then(|| {
+                Ending::failed(Failure::new(
+                    Reason::AnswerTimeout,
+                    "a client tool was not answered in time",
+                ))
+            }),
+        }
+    }
+
+    /// How the turn stands, without changing it.
+    pub(crate) fn snapshot(&self, last_sequence: u64, now: Instant) -> TurnResult {
+        let (status, message, pending) = match &self.phase {
+            Phase::Paused(pending) => (
+                TurnStatus::Paused,
+                self.answer.message.clone(),
+                pending.open_calls(),
+            ),
+            Phase::AwaitingTools(pending) => (
+                TurnStatus::Running,
+                self.answer.message.clone(),
+                pending.open_calls(),
+            ),
+            Phase::Calling(step) => {
+                let blocks = step.blocks();
+                let message = (!blocks.is_empty()).then(|| {
+                    Arc::new(Message {
+                        role: Role::Assistant,
+                        content: blocks,
+                        origin: None,
+                    })
+                });
+                (
+                    TurnStatus::Running,
+                    message.or_else(|| self.answer.message.clone()),
+                    Vec::new(),
+                )
+            }
+            Phase::Between => (TurnStatus::Running, self.answer.message.clone(), Vec::new()),
+        };
+        let stop_reason = (status == TurnStatus::Paused).then_some(StopReason::ToolUse);
+        let mut metrics = self.answer.metrics.clone();
+        metrics.total = now.saturating_duration_since(self.clock.received);
+        TurnResult {
+            turn_id: Arc::clone(&self.id),
+            session_id: Arc::clone(&self.session_id),
+            status,
+            stop_reason,
+            stop_detail: self.answer.stop_detail.clone(),
+            message,
+            intermediate_messages: self.intermediate_messages(),
+            pending_tool_calls: pending,
+            usage: self.answer.usage.clone(),
+            metrics,
+            guardrails: self.answer.guardrails.clone(),
+            model_id: self.answer.model_id.clone(),
+            additional_fields_json: self.answer.additional_fields_json.clone(),
+            granted: self.answer.granted.clone(),
+            failure: None,
+            last_sequence,
+        }
+    }
+
+    /// Messages made before the final one, where the caller wants them.
+    fn intermediate_messages(&self) -> Vec<Arc<Message>> {
+        if !self.options.include_steps {
+            return Vec::new();
+        }
+        let last = self.answer.message.as_ref();
+        self.made
+            .iter()
+            .filter(|message| !last.is_some_and(|last| Arc::ptr_eq(last, message)))
+            .cloned()
+            .collect()
+    }
+
+    fn tell(&self, ctx: &mut Context<'_>, payload: Payload) {
+        let step_index = self.steps_started.saturating_sub(1);
+        ctx.out.tell(Some(&self.id), step_index, 0, payload);
+    }
+
+    /// Goes on with a paused turn: the results that a call brought, and its words.
+    pub(crate) fn resume(
+        &mut self,
+        results: Vec<ToolResult>,
+        content: Vec<Block>,
+        deadline: Option<Instant>,
+        ctx: &mut Context<'_>,
+    ) -> Flow {
+        self.clock.caller_deadline = deadline;
+        self.continue_turn(ctx);
+        if !content.is_empty() {
+            self.steer(Steering {
+                frame_id: None,
+                stream: None,
+                content,
+            });
+        }
+        let mut flow = None;
+        for result in results {
+            flow = self.take_result(result, ctx);
+        }
+        flow.or_else(|| self.wait_for_rest(ctx))
+    }
+}
+
+/// A duration in whole seconds, or milliseconds below that, for messages.
+fn seconds(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
+}

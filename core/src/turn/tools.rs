@@ -1,0 +1,269 @@
+//! The wait for client tools: which calls are out, what came back, and what is late.
+
+use std::{sync::Arc, time::Instant};
+
+use serde_json::Value;
+
+use super::{Context, Ending, Flow, Phase, Turn};
+use crate::{
+    event::{Payload, StopReason},
+    message::{Block, Message},
+    options::TurnOptions,
+    tool::{ToolCall, ToolResult},
+};
+
+/// Calls of one step that wait for their results.
+#[derive(Debug)]
+pub(super) struct Pending {
+    calls: Vec<PendingCall>,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct PendingCall {
+    call: ToolCall,
+    result: Option<ToolResult>,
+}
+
+/// How a result met its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Match {
+    /// The call waits for it.
+    Open,
+    /// The call was answered before.
+    Answered,
+    /// There is no such call.
+    Unknown,
+}
+
+impl Pending {
+    /// Calls without a result, in the model's order.
+    pub(super) fn open_calls(&self) -> Vec<ToolCall> {
+        self.open().cloned().collect()
+    }
+
+    fn open(&self) -> impl Iterator<Item = &ToolCall> {
+        self.calls
+            .iter()
+            .filter(|pending| pending.result.is_none())
+            .map(|pending| &pending.call)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.open().filter_map(|call| call.expires).min()
+    }
+
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    pub(super) fn into_results(self) -> Vec<ToolResult> {
+        self.calls
+            .into_iter()
+            .filter_map(|pending| pending.result)
+            .collect()
+    }
+}
+
+impl Turn {
+    /// Hands the calls of a message out, and answers at once those that cannot run.
+    pub(super) fn dispatch_tools(&mut self, message: &Message, ctx: &mut Context<'_>) -> Flow {
+        let mut calls = Vec::new();
+        for call in message.open_calls() {
+            let mut call = call.clone();
+            let result = match check(&call, &self.options) {
+                Ok(timeout) => {
+                    let timeout = timeout.unwrap_or(ctx.limits.client_tool_timeout);
+                    call.expires = Some(ctx.now + timeout);
+                    self.answer.usage.tool_calls += 1;
+                    self.tell(ctx, Payload::ToolCall(call.clone()));
+                    None
+                }
+                Err(text) => Some(ToolResult::error(call.id.clone(), text)),
+            };
+            calls.push(PendingCall { call, result });
+        }
+        self.phase = Phase::AwaitingTools(Pending {
+            calls,
+            since: ctx.now,
+        });
+        if let Some(message) = &self.answer.message {
+            self.made.push(Arc::clone(message));
+        }
+        self.wait_for_rest(ctx)
+    }
+
+    /// Goes on when every call is answered; else waits, or pauses where nobody is there to answer.
+    pub(super) fn wait_for_rest(&mut self, ctx: &mut Context<'_>) -> Flow {
+        let Phase::AwaitingTools(pending) = &self.phase else {
+            return None;
+        };
+        if pending.open().next().is_some() {
+            return (!ctx.live).then(Ending::paused);
+        }
+        let Phase::AwaitingTools(pending) = std::mem::replace(&mut self.phase, Phase::Between)
+        else {
+            return None;
+        };
+        self.answer.metrics.waiting_time += ctx.now.saturating_duration_since(pending.since);
+        let origin = ctx.ids.origin(&self.id, ctx.now);
+        let words = self
+            .take_steering()
+            .into_iter()
+            .flat_map(|steering| steering.content);
+        let words: Vec<Block> = words.collect();
+        let told = ctx
+            .history
+            .answer(pending.into_results(), "no result", words, Some(origin));
+        self.made.extend(told);
+        let usage = self.answer.usage.clone();
+        self.tell(ctx, Payload::Usage(usage));
+        self.call_model(ctx)
+    }
+
+    /// How a result for `call_id` would be met.
+    pub(crate) fn match_result(&self, call_id: &str) -> Match {
+        let (Phase::AwaitingTools(pending) | Phase::Paused(pending)) = &self.phase else {
+            return Match::Unknown;
+        };
+        match pending
+            .calls
+            .iter()
+            .find(|pending| pending.call.id == call_id)
+        {
+            Some(PendingCall { result: None, .. }) => Match::Open,
+            Some(PendingCall {
+                result: Some(_), ..
+            }) => Match::Answered,
+            None => Match::Unknown,
+        }
+    }
+
+    /// Takes the result of an open call.
+    pub(crate) fn take_result(&mut self, result: ToolResult, ctx: &mut Context<'_>) -> Flow {
+        let Phase::AwaitingTools(pending) = &mut self.phase else {
+            return None;
+        };
+        let call = pending
+            .calls
+            .iter_mut()
+            .find(|pending| pending.call.id == result.call_id && pending.result.is_none());
+        if let Some(call) = call {
+            call.result = Some(result);
+        }
+        if pending.open().next().is_some() {
+            None
+        } else {
+            self.wait_for_rest(ctx)
+        }
+    }
+
+    /// Number of calls that wait for a result.
+    pub(crate) fn open_call_count(&self) -> usize {
+        match &self.phase {
+            Phase::AwaitingTools(pending) | Phase::Paused(pending) => pending.open().count(),
+            Phase::Between | Phase::Calling(_) => 0,
+        }
+    }
+
+    /// Tells the model of calls that were not answered in time, and goes on.
+    pub(super) fn expire_tools(&mut self, ctx: &mut Context<'_>) -> Flow {
+        let now = ctx.now;
+        let Phase::AwaitingTools(pending) = &mut self.phase else {
+            return None;
+        };
+        let mut expired = Vec::new();
+        for pending in &mut pending.calls {
+            let late = pending.call.expires.is_some_and(|expires| expires <= now);
+            if pending.result.is_none() && late {
+                let text = "the client did not answer this call in time; its effect is not known";
+                pending.result = Some(ToolResult::error(pending.call.id.clone(), text));
+                expired.push(pending.call.id.clone());
+            }
+        }
+        if expired.is_empty() {
+            return None;
+        }
+        self.tell(ctx, Payload::ToolCallsCancelled(expired));
+        self.wait_for_rest(ctx)
+    }
+
+    /// No Converse stream can bring results any more: the turn pauses.
+    pub(crate) fn nobody_answers(&mut self) -> Flow {
+        matches!(self.phase, Phase::AwaitingTools(_)).then(Ending::paused)
+    }
+
+    /// Makes a paused turn run again.
+    pub(crate) fn continue_turn(&mut self, ctx: &mut Context<'_>) {
+        let Phase::Paused(pending) = std::mem::replace(&mut self.phase, Phase::Between) else {
+            return;
+        };
+        // Time in which nobody was asked for anything does not count against the turn.
+        self.clock.time_limit += ctx.now.saturating_duration_since(pending.since);
+        self.tell(
+            ctx,
+            Payload::TurnStarted {
+                frame_id: None,
+                continued: true,
+            },
+        );
+        self.phase = Phase::AwaitingTools(pending);
+    }
+
+    /// Parks the turn until another call or frame brings results.
+    pub(super) fn park(&mut self) {
+        if let Phase::AwaitingTools(pending) = std::mem::replace(&mut self.phase, Phase::Between) {
+            self.phase = Phase::Paused(pending);
+        }
+    }
+
+    /// Closes the calls that wait, in the history and towards the client.
+    pub(super) fn close_calls(&mut self, text: &str, ctx: &mut Context<'_>) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Between);
+        let (Phase::AwaitingTools(pending) | Phase::Paused(pending)) = phase else {
+            self.phase = phase;
+            return;
+        };
+        let open: Vec<String> = pending.open().map(|call| call.id.clone()).collect();
+        let origin = ctx.ids.origin(&self.id, ctx.now);
+        self.made.extend(ctx.history.answer(
+            pending.into_results(),
+            text,
+            Vec::new(),
+            Some(origin),
+        ));
+        if !open.is_empty() {
+            self.tell(ctx, Payload::ToolCallsCancelled(open));
+        }
+    }
+}
+
+/// Checks that a call can run: its tool is declared, its input is JSON that fits the schema.
+///
+/// Returns the tool's own timeout, or words that the model can act on.
+fn check(call: &ToolCall, options: &TurnOptions) -> Result<Option<std::time::Duration>, String> {
+    let Some(tool) = options.client_tool(&call.name) else {
+        let known: Vec<&str> = options
+            .client_tools
+            .iter()
+            .map(|tool| tool.name.as_str())
+            .collect();
+        return Err(format!(
+            "there is no tool {:?}; the tools are: {}",
+            call.name,
+            known.join(", ")
+        ));
+    };
+    let input: Value = serde_json::from_str(&call.input_json)
+        .map_err(|error| format!("the input is not valid JSON: {error}; the tool did not run"))?;
+    if !input.is_object() {
+        return Err("the input is not a JSON object; the tool did not run".to_owned());
+    }
+    tool.schema.check(&input).map_err(|faults| {
+        format!("the input does not fit the schema: {faults}; the tool did not run")
+    })?;
+    Ok(tool.timeout)
+}
+
+/// The stop reason of a part of a turn that waits for tools.
+pub(super) const PAUSED: StopReason = StopReason::ToolUse;

@@ -1,0 +1,91 @@
+//! Tokens and times of a turn.
+
+use std::time::Duration;
+
+use crate::message::CacheTtl;
+
+/// Tokens used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Input tokens, as the provider bills them.
+    pub input_tokens: u64,
+    /// Output tokens, reasoning included.
+    pub output_tokens: u64,
+    /// Input and output together, as the provider counts them.
+    pub total_tokens: u64,
+    /// Input tokens read from the prompt cache.
+    pub cache_read_tokens: u64,
+    /// Input tokens written to the prompt cache.
+    pub cache_write_tokens: u64,
+    /// Cache writes by lifetime.
+    pub cache_writes: Vec<CacheWrite>,
+    /// Model calls made.
+    pub model_calls: u32,
+    /// Tool calls made.
+    pub tool_calls: u32,
+    /// Part of this is an estimate, since the provider gave no final count.
+    pub estimated: bool,
+}
+
+/// Cache writes of one lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheWrite {
+    /// The lifetime.
+    pub ttl: CacheTtl,
+    /// Tokens written with it.
+    pub tokens: u64,
+}
+
+impl Usage {
+    /// Adds another call's tokens.
+    pub fn add(&mut self, other: &Self) {
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.total_tokens = self.total_tokens.saturating_add(other.total_tokens);
+        self.cache_read_tokens = self
+            .cache_read_tokens
+            .saturating_add(other.cache_read_tokens);
+        self.cache_write_tokens = self
+            .cache_write_tokens
+            .saturating_add(other.cache_write_tokens);
+        for write in &other.cache_writes {
+            match self
+                .cache_writes
+                .iter_mut()
+                .find(|known| known.ttl == write.ttl)
+            {
+                Some(known) => known.tokens = known.tokens.saturating_add(write.tokens),
+                None => self.cache_writes.push(*write),
+            }
+        }
+        self.model_calls = self.model_calls.saturating_add(other.model_calls);
+        self.tool_calls = self.tool_calls.saturating_add(other.tool_calls);
+        self.estimated |= other.estimated;
+    }
+}
+
+/// Times of a turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TurnMetrics {
+    /// From receiving the request to the last event.
+    pub total: Duration,
+    /// From receiving the request to the first piece of output.
+    pub time_to_first_output: Option<Duration>,
+    /// Sum of the latencies that the model provider reported.
+    pub model_latency: Duration,
+    /// Spent waiting for client tools.
+    pub waiting_time: Duration,
+    /// Spent in guardrails.
+    pub guardrail_time: Duration,
+    /// Model calls that were repeated after a passing failure.
+    pub retries: u32,
+}
+
+/// What the provider granted of what was asked; empty where it did not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantedService {
+    /// Service tier.
+    pub tier: String,
+    /// Latency mode.
+    pub latency: String,
+}
