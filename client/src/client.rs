@@ -1,0 +1,284 @@
+//! A server's calls as methods.
+
+use tokio::time::Instant;
+use tonic::{Response, Status, transport::Channel};
+
+use crate::{
+    Builder, Conversation, Error, Request, Setup, Tools, Turn,
+    pb::{self, agent_service_client::AgentServiceClient},
+    reader::Reader,
+};
+
+/// A connection to a Taiwa server, with its calls.
+///
+/// Clones share the connection, which is made again after it broke: keep one
+/// client for as long as the program runs.
+#[derive(Debug, Clone)]
+pub struct Client {
+    stub: AgentServiceClient<Channel>,
+    endpoint: String,
+}
+
+/// A turn's reply, whole.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The reply's text alone.
+    pub text: String,
+    /// Everything else: stop reason, usage, tool calls that wait, the session's id.
+    pub result: pb::TurnResult,
+}
+
+impl Client {
+    /// Connects with the default settings; `https://` trusts what the machine trusts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Endpoint`] when the address cannot be used,
+    /// [`Error::Unreachable`] when there is no connection to be had.
+    pub async fn connect(endpoint: impl Into<String>) -> Result<Self, Error> {
+        Self::builder(endpoint).connect().await
+    }
+
+    /// Begins with the address of a server; TLS and limits follow.
+    pub fn builder(endpoint: impl Into<String>) -> Builder {
+        Builder::new(endpoint)
+    }
+
+    pub(crate) fn new(stub: AgentServiceClient<Channel>, endpoint: &str) -> Self {
+        Self {
+            stub,
+            endpoint: endpoint.to_owned(),
+        }
+    }
+
+    /// Runs one turn and waits for its whole reply.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] when the request is refused or the turn fails;
+    /// [`Error::DeadlineExceeded`] when the request's timeout passed;
+    /// [`Error::Unreachable`] when the connection is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the call, and with it the turn.
+    pub async fn invoke(&self, request: impl Into<Request>) -> Result<Reply, Error> {
+        let Request { message, call } = request.into();
+        let answer = self.stub.clone().invoke(call.wrap(message)).await;
+        let response = self.open(answer, call.timeout)?;
+        let missing = Error::Contract("an answer to Invoke has no result");
+        Ok(Reply {
+            text: response.text,
+            result: response.result.ok_or(missing)?,
+        })
+    }
+
+    /// Runs one turn whose calls of client tools are answered by `tools`, and
+    /// waits for the final reply.
+    ///
+    /// Declares the tools, runs those that the model calls, side by side, and
+    /// continues the turn with their results until it no longer waits for any.
+    /// The request's timeout bounds the whole of it; how many rounds there may
+    /// be is the agent's limit of steps.
+    ///
+    /// # Errors
+    ///
+    /// As [`invoke`](Self::invoke). A tool that fails is no error here: the
+    /// model is told.
+    pub async fn invoke_with_tools(
+        &self,
+        request: impl Into<Request>,
+        tools: &Tools,
+    ) -> Result<Reply, Error> {
+        let mut request = request.into();
+        let allowed = request.call.timeout;
+        let deadline = allowed.map(|allowed| (Instant::now() + allowed, allowed));
+        request.options_mut().client_tools.extend(tools.specs());
+        let (agent_id, options) = (
+            request.message.agent_id.clone(),
+            request.message.options.clone(),
+        );
+        let mut call = request.call.clone();
+        loop {
+            let reply = self.invoke(request).await?;
+            if reply.result.status() != pb::TurnStatus::Paused {
+                return Ok(reply);
+            }
+            let running = tools.run_all(&reply.result.pending_tool_calls);
+            let tool_results = match deadline {
+                None => running.await,
+                Some((at, allowed)) => tokio::time::timeout_at(at, running)
+                    .await
+                    .map_err(|_elapsed| Error::DeadlineExceeded { allowed })?,
+            };
+            if let Some((at, _)) = deadline {
+                call.timeout = Some(at.saturating_duration_since(Instant::now()));
+            }
+            request = Request::from(pb::InvokeRequest {
+                session_id: reply.result.session_id,
+                agent_id: agent_id.clone(),
+                options: options.clone(),
+                tool_results,
+                ..Default::default()
+            });
+            request.call = call.clone();
+        }
+    }
+
+    /// Runs one turn and gives its events as they happen.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] when the request is refused, [`Error::Unreachable`]
+    /// when the connection is gone; what fails later is told by the [`Turn`].
+    pub async fn stream(&self, request: impl Into<Request>) -> Result<Turn, Error> {
+        let Request { message, call } = request.into();
+        let start = Instant::now();
+        let answer = self.stub.clone().invoke_stream(call.wrap(message)).await;
+        let events = self.open(answer, call.timeout)?;
+        Ok(Turn::new(Reader::new(events, start, call.timeout)))
+    }
+
+    /// Opens a live conversation of many turns, and waits until the session is ready.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] when the set-up is refused, [`Error::Unreachable`]
+    /// when the connection is gone, [`Error::Contract`] when the server does
+    /// not begin with the session.
+    pub async fn converse(&self, setup: impl Into<Setup>) -> Result<Conversation, Error> {
+        let Setup { message, call } = setup.into();
+        let start = Instant::now();
+        let (sender, frames) = crate::conversation::frames(message);
+        let answer = self.stub.clone().converse(call.wrap(frames)).await;
+        let events = self.open(answer, call.timeout)?;
+        Conversation::open(sender, Reader::new(events, start, call.timeout)).await
+    }
+
+    /// Reads the state and result of a turn; an empty `turn_id` means the
+    /// session's newest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] with `SESSION_NOT_FOUND` or `TURN_NOT_FOUND`.
+    pub async fn turn(
+        &self,
+        session_id: impl Into<String>,
+        turn_id: impl Into<String>,
+    ) -> Result<pb::TurnResult, Error> {
+        let request = pb::GetTurnRequest {
+            session_id: session_id.into(),
+            turn_id: turn_id.into(),
+        };
+        let answer = self.stub.clone().get_turn(request).await;
+        let missing = Error::Contract("an answer to GetTurn has no result");
+        self.open(answer, None)?.result.ok_or(missing)
+    }
+
+    /// Stops a running or paused turn; an empty `turn_id` means that one.
+    ///
+    /// On a turn that has ended it only gives the result.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] with `SESSION_NOT_FOUND` or `TURN_NOT_FOUND`.
+    pub async fn cancel(
+        &self,
+        session_id: impl Into<String>,
+        turn_id: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Result<pb::TurnResult, Error> {
+        let request = pb::CancelTurnRequest {
+            session_id: session_id.into(),
+            turn_id: turn_id.into(),
+            reason: reason.into(),
+        };
+        let answer = self.stub.clone().cancel_turn(request).await;
+        let missing = Error::Contract("an answer to CancelTurn has no result");
+        self.open(answer, None)?.result.ok_or(missing)
+    }
+
+    /// Counts the input tokens that the request would use, without running it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] when the request is refused or the model cannot count.
+    pub async fn count_tokens(
+        &self,
+        request: impl Into<Request>,
+    ) -> Result<pb::CountTokensResponse, Error> {
+        let Request { message, call } = request.into();
+        let message = pb::CountTokensRequest {
+            prompt: message.prompt,
+            content: message.content,
+            messages: message.messages,
+            agent_id: message.agent_id,
+            session_id: message.session_id,
+            options: message.options,
+        };
+        let answer = self.stub.clone().count_tokens(call.wrap(message)).await;
+        self.open(answer, call.timeout)
+    }
+
+    /// Lists all agents this server offers to the caller, by id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] when the server refuses, [`Error::Unreachable`] when
+    /// the connection is gone.
+    pub async fn agents(&self) -> Result<Vec<pb::Agent>, Error> {
+        let mut agents = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = pb::ListAgentsRequest {
+                page_size: 0,
+                page_token: page_token.clone(),
+            };
+            let page = self.open(self.stub.clone().list_agents(request).await, None)?;
+            agents.extend(page.agents);
+            if page.next_page_token.is_empty() {
+                return Ok(agents);
+            }
+            if page.next_page_token == page_token {
+                return Err(Error::Contract("a page of agents leads to itself"));
+            }
+            page_token = page.next_page_token;
+        }
+    }
+
+    /// Describes one agent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] with `AGENT_NOT_FOUND`.
+    pub async fn agent(&self, agent_id: impl Into<String>) -> Result<pb::Agent, Error> {
+        let request = pb::GetAgentRequest {
+            agent_id: agent_id.into(),
+        };
+        let answer = self.stub.clone().get_agent(request).await;
+        let missing = Error::Contract("an answer to GetAgent has no agent");
+        self.open(answer, None)?.agent.ok_or(missing)
+    }
+
+    fn open<M>(
+        &self,
+        answer: Result<Response<M>, Status>,
+        allowed: Option<std::time::Duration>,
+    ) -> Result<M, Error> {
+        match answer {
+            Ok(response) => Ok(response.into_inner()),
+            Err(status) => Err(Error::opening(status, &self.endpoint, allowed)),
+        }
+    }
+}
+
+/// Gives the reply back as it was on the wire, for those who print or pass it on.
+impl From<Reply> for pb::InvokeResponse {
+    fn from(reply: Reply) -> Self {
+        Self {
+            text: reply.text,
+            result: Some(reply.result),
+        }
+    }
+}

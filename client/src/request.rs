@@ -1,0 +1,183 @@
+//! What a caller asks for: one turn, with the settings of the call around it.
+
+use std::time::Duration;
+
+use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
+
+use crate::pb;
+
+/// One turn to run, for [`Client::invoke`](crate::Client::invoke) and
+/// [`Client::stream`](crate::Client::stream) alike.
+///
+/// A plain string is a whole request. What has no method here is set on the
+/// message itself: `Request::from(pb::InvokeRequest { … })`.
+///
+/// ```
+/// use std::time::Duration;
+/// use taiwa_client::Request;
+///
+/// let request = Request::new("Why is the sky blue?")
+///     .session("s-42")
+///     .max_tokens(200)
+///     .timeout(Duration::from_secs(30));
+/// # let _ = request;
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub(crate) message: pb::InvokeRequest,
+    pub(crate) call: CallSettings,
+}
+
+/// Settings of the call itself, apart from its message.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CallSettings {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) metadata: MetadataMap,
+}
+
+impl Request {
+    /// Asks with plain text.
+    #[must_use]
+    pub fn new(prompt: impl Into<String>) -> Self {
+        Self::from(pb::InvokeRequest {
+            prompt: prompt.into(),
+            ..Default::default()
+        })
+    }
+
+    /// Names the agent; else the server's default agent answers.
+    #[must_use]
+    pub fn agent(mut self, agent_id: impl Into<String>) -> Self {
+        self.message.agent_id = agent_id.into();
+        self
+    }
+
+    /// Continues a conversation, or begins one by a name of the caller's choice.
+    #[must_use]
+    pub fn session(mut self, session_id: impl Into<String>) -> Self {
+        self.message.session_id = session_id.into();
+        self
+    }
+
+    /// Names the request, so that a repeat of it acts once: 1 to 128
+    /// characters, a UUID advised.
+    #[must_use]
+    pub fn request_id(mut self, request_id: impl Into<String>) -> Self {
+        self.message.request_id = request_id.into();
+        self
+    }
+
+    /// Adds a block to the user's message, after the prompt: an image, a
+    /// document, audio.
+    #[must_use]
+    pub fn content(mut self, block: pb::content_block::Block) -> Self {
+        let block = pb::ContentBlock { block: Some(block) };
+        self.message.content.push(block);
+        self
+    }
+
+    /// Answers a tool call of the session's paused turn.
+    #[must_use]
+    pub fn tool_result(mut self, result: pb::ToolResult) -> Self {
+        self.message.tool_results.push(result);
+        self
+    }
+
+    /// Names the model, where the agent lets callers choose.
+    #[must_use]
+    pub fn model(mut self, model_id: impl Into<String>) -> Self {
+        self.options_mut().model_id = model_id.into();
+        self
+    }
+
+    /// Sets the system prompt, where the agent lets callers set it.
+    #[must_use]
+    pub fn system(mut self, system: impl Into<String>) -> Self {
+        self.options_mut().system = system.into();
+        self
+    }
+
+    /// Bounds the tokens generated in one model call.
+    #[must_use]
+    pub fn max_tokens(mut self, max_tokens: i32) -> Self {
+        self.options_mut().max_tokens = Some(max_tokens);
+        self
+    }
+
+    /// Sets the randomness, 0 to 1.
+    #[must_use]
+    pub fn temperature(mut self, temperature: f32) -> Self {
+        self.options_mut().temperature = Some(temperature);
+        self
+    }
+
+    /// Replaces all settings of the turn, those set before included.
+    #[must_use]
+    pub fn options(mut self, options: pb::TurnOptions) -> Self {
+        self.message.options = Some(options);
+        self
+    }
+
+    /// Sets how a stream of events is delivered; `invoke` ignores it.
+    #[must_use]
+    pub fn stream_options(mut self, stream: pb::StreamOptions) -> Self {
+        self.message.stream = Some(stream);
+        self
+    }
+
+    /// Bounds the whole call, to its last event; none by default.
+    ///
+    /// Travels to the server as the call's deadline, which holds for the turn
+    /// and its model calls too. The client waits a quarter of a second longer
+    /// on a stream, so that the server's last event, which keeps what was
+    /// said until then, arrives.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.call.timeout = Some(timeout);
+        self
+    }
+
+    /// Adds a header to the call, such as `authorization`.
+    #[must_use]
+    pub fn metadata(mut self, key: MetadataKey<Ascii>, value: MetadataValue<Ascii>) -> Self {
+        self.call.metadata.insert(key, value);
+        self
+    }
+
+    pub(crate) fn options_mut(&mut self) -> &mut pb::TurnOptions {
+        self.message.options.get_or_insert_default()
+    }
+}
+
+impl From<pb::InvokeRequest> for Request {
+    fn from(message: pb::InvokeRequest) -> Self {
+        Self {
+            message,
+            call: CallSettings::default(),
+        }
+    }
+}
+
+impl From<&str> for Request {
+    fn from(prompt: &str) -> Self {
+        Self::new(prompt)
+    }
+}
+
+impl From<String> for Request {
+    fn from(prompt: String) -> Self {
+        Self::new(prompt)
+    }
+}
+
+impl CallSettings {
+    /// Wraps a message in its call.
+    pub(crate) fn wrap<M>(&self, message: M) -> tonic::Request<M> {
+        let mut request = tonic::Request::new(message);
+        *request.metadata_mut() = self.metadata.clone();
+        if let Some(timeout) = self.timeout {
+            request.set_timeout(timeout);
+        }
+        request
+    }
+}

@@ -1,0 +1,11 @@
+//! The library and the command line against a server whose every word the
+//! tests choose.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its footing is gone")]
+
+mod connections;
+mod conversations;
+mod errors;
+mod fake;
+mod script;
+mod turns;

@@ -1,0 +1,83 @@
+//! Events as a server sends them, in few words.
+
+use taiwa_client::{Payload, pb};
+
+/// Numbers events in the turn `t1` of the session `s1`, from 1.
+pub(crate) fn numbered(payloads: impl IntoIterator<Item = Payload>) -> Vec<pb::Event> {
+    let events = payloads.into_iter().zip(1..);
+    let event = |(payload, sequence)| pb::Event {
+        sequence,
+        turn_id: "t1".to_owned(),
+        payload: Some(payload),
+        ..Default::default()
+    };
+    events.map(event).collect()
+}
+
+/// A turn that says these pieces and ends well.
+pub(crate) fn answer(pieces: &[&str]) -> Vec<pb::Event> {
+    let deltas = pieces.iter().map(|piece| text(piece));
+    let payloads = std::iter::once(started()).chain(deltas);
+    numbered(payloads.chain([ended(&pieces.concat())]))
+}
+
+pub(crate) fn ready() -> pb::Event {
+    pb::Event {
+        payload: Some(Payload::SessionReady(pb::SessionReady {
+            session_id: "s1".to_owned(),
+            agent_id: "assistant".to_owned(),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn started() -> Payload {
+    Payload::TurnStarted(pb::TurnStarted {
+        session_id: "s1".to_owned(),
+        agent_id: "assistant".to_owned(),
+        ..Default::default()
+    })
+}
+
+pub(crate) fn text(text: &str) -> Payload {
+    Payload::TextDelta(pb::TextDelta {
+        text: text.to_owned(),
+    })
+}
+
+pub(crate) fn ended(text: &str) -> Payload {
+    Payload::TurnEnded(result(text).into())
+}
+
+pub(crate) fn result(text: &str) -> pb::TurnResult {
+    let block = pb::ContentBlock {
+        block: Some(pb::content_block::Block::Text(text.to_owned())),
+    };
+    pb::TurnResult {
+        turn_id: "t1".to_owned(),
+        session_id: "s1".to_owned(),
+        status: pb::TurnStatus::Completed.into(),
+        stop_reason: pb::StopReason::EndTurn.into(),
+        message: Some(pb::Message {
+            role: pb::Role::Assistant.into(),
+            content: vec![block],
+            ..Default::default()
+        }),
+        usage: Some(pb::Usage {
+            input_tokens: 7,
+            output_tokens: 5,
+            total_tokens: 12,
+            model_calls: 1,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn reply(text: &str) -> pb::InvokeResponse {
+    pb::InvokeResponse {
+        text: text.to_owned(),
+        result: Some(result(text)),
+    }
+}
