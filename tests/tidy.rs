@@ -89,7 +89,7 @@ fn modules_are_named_after_what_they_hold() {
         }
         for line in code_lines(&file.text) {
             let declared = line.trim_start().split("mod ").nth(1);
-            let name = declared.map(|rest| rest.trim_end_matches([' ', ';', '{']));
+            let name = declared.and_then(|rest| rest.split([' ', ';', '{']).next());
             if let Some(name) = name.filter(|name| EMPTY_NAMES.contains(name)) {
                 bad.push(format!("{}: module {name} says nothing", file.path));
             }
