@@ -1,0 +1,12 @@
+//! Content blocks, both ways.
+
+mod media;
+mod read;
+mod write;
+
+pub use self::write::block;
+pub(super) use self::{
+    read::{Place, blocks, cache_ttl, tool_result},
+    write::{citation, message, s3_object, tool_call},
+};
+

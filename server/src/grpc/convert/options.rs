@@ -1,0 +1,482 @@
+//! Settings of a turn.
+
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
+
+use taiwa::v1 as pb;
+use taiwa_core::{
+    Agent, Failure, Limits, TurnOptions,
+    agent::SystemOverride,
+    message::{Block, GuardContent},
+    options::{
+        CacheOptions, GuardrailOptions, GuardrailStreamMode, GuardrailTrace, LatencyMode,
+        OutputFormat, ReasoningOptions, ServiceTier, SystemBlock,
+    },
+};
+
+use super::{
+    content::{self, Place},
+    identifier, json, time, tool,
+    violations::Violations,
+};
+
+// Bounds of Bedrock's own:
+// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>,
+// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InferenceConfiguration.html>,
+// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_OutputConfig.html>.
+const MAX_MODEL_ID_CHARS: usize = 2048;
+const MAX_GUARDRAIL_ID_CHARS: usize = 2048;
+const MAX_STOP_SEQUENCES: usize = 2500;
+const MAX_EFFORT_CHARS: usize = 16;
+const MAX_RESPONSE_PATHS: usize = 10;
+const MAX_RESPONSE_PATH_CHARS: usize = 256;
+const MAX_METADATA_ENTRIES: usize = 16;
+const MAX_METADATA_CHARS: usize = 256;
+
+/// Which tools a request can mean when it names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ToolScope {
+    /// Its own and its agent's.
+    Request,
+    /// Also those that its session already has.
+    Session,
+}
+
+/// Reads settings that stand alone, at the path `options`.
+///
+/// # Errors
+///
+/// `InvalidRequest` with every field at fault.
+pub fn options(wire: pb::TurnOptions, agent: &Agent) -> Result<TurnOptions, Failure> {
+    let mut violations = Violations::default();
+    let options = read(Some(wire), ToolScope::Request, agent, &mut violations);
+    violations.finish(options)
+}
+
+/// Reads the field `options`.
+pub(super) fn read(
+    wire: Option<pb::TurnOptions>,
+    tools: ToolScope,
+    agent: &Agent,
+    violations: &mut Violations,
+) -> TurnOptions {
+    let Some(wire) = wire else {
+        return TurnOptions::default();
+    };
+    violations.within("options", |violations| {
+        settings(wire, tools, agent, violations)
+    })
+}
+
+fn settings(
+    wire: pb::TurnOptions,
+    tools: ToolScope,
+    agent: &Agent,
+    violations: &mut Violations,
+) -> TurnOptions {
+    tool::check_names(&wire, violations);
+    check_system(&wire, agent, violations);
+    for (index, name) in wire.provider_tools.iter().enumerate() {
+        violations.within_item("provider_tools", index, |violations| {
+            identifier::check_tool_name(name, violations)
+        });
+    }
+    let declared: Vec<String> = wire
+        .client_tools
+        .iter()
+        .map(|tool| tool.name.clone())
+        .chain(wire.provider_tools.iter().cloned())
+        .collect();
+    let declared = match tools {
+        ToolScope::Request => Some((declared.as_slice(), agent)),
+        ToolScope::Session => None,
+    };
+    TurnOptions {
+        model_id: model_id(wire.model_id, agent, violations),
+        system: Some(wire.system).filter(|system| !system.is_empty()),
+        system_content: system_content(wire.system_content, &agent.limits, violations),
+        max_tokens: wire
+            .max_tokens
+            .and_then(|count| at_least_one("max_tokens", count, violations)),
+        temperature: share("temperature", wire.temperature, violations),
+        top_p: share("top_p", wire.top_p, violations),
+        stop_sequences: stop_sequences(wire.stop_sequences, violations),
+        reasoning: wire.reasoning.and_then(|wire| {
+            violations.within("reasoning", |violations| reasoning(wire, violations))
+        }),
+        output: wire
+            .output
+            .and_then(|wire| violations.within("output", |violations| output(wire, violations))),
+        client_tools: tool::client_tools(wire.client_tools, violations),
+        provider_tools: wire.provider_tools,
+        tool_choice: wire.tool_choice.and_then(|wire| {
+            violations.within("tool_choice", |violations| {
+                tool::choice(wire, declared, violations)
+            })
+        }),
+        guardrail: wire.guardrail.and_then(|wire| {
+            violations.within("guardrail", |violations| guardrail(wire, agent, violations))
+        }),
+        max_steps: count("max_steps", wire.max_steps, violations),
+        timeout: wire.timeout.and_then(|wire| timeout(wire, violations)),
+        max_total_tokens: total_tokens(wire.max_total_tokens, violations),
+        service_tier: word(
+            "service_tier",
+            &wire.service_tier,
+            ServiceTier::parse,
+            &ServiceTier::ALL.map(ServiceTier::as_str),
+            violations,
+        ),
+        latency: word(
+            "latency",
+            &wire.latency,
+            LatencyMode::parse,
+            &LatencyMode::ALL.map(LatencyMode::as_str),
+            violations,
+        ),
+        prompt_variables: prompt_variables(wire.prompt_variables, violations),
+        additional_model_fields: wire
+            .additional_model_fields
+            .filter(|fields| !fields.fields.is_empty())
+            .and_then(|fields| {
+                violations.within("additional_model_fields", |violations| {
+                    json::object(fields, violations)
+                })
+            }),
+        additional_response_paths: response_paths(wire.additional_response_paths, violations),
+        request_metadata: request_metadata(wire.request_metadata, violations),
+        cache: wire
+            .cache
+            .and_then(|wire| violations.within("cache", |violations| cache(&wire, violations))),
+        include_steps: wire.include_steps,
+    }
+}
+
+fn model_id(id: String, agent: &Agent, violations: &mut Violations) -> Option<String> {
+    if id.is_empty() {
+        return None;
+    }
+    violations.within("model_id", |violations| {
+        if id.chars().count() > MAX_MODEL_ID_CHARS
+            || id
+                .chars()
+                .any(|one| one.is_control() || one.is_whitespace())
+        {
+            violations.refuse("must be at most 2048 printable characters without spaces");
+        } else if !agent.model_override && agent.options.model_id.as_ref() != Some(&id) {
+            violations.refuse("must be empty: the agent does not let callers choose the model");
+        }
+    });
+    Some(id)
+}
+
+fn check_system(wire: &pb::TurnOptions, agent: &Agent, violations: &mut Violations) {
+    let is_refused = match agent.system_override {
+        SystemOverride::Refuse => true,
+        SystemOverride::Prepend | SystemOverride::Replace => false,
+    };
+    let refusal = "must be empty: the agent does not let callers set the system prompt";
+    if is_refused && !wire.system.is_empty() {
+        violations.refuse_field("system", refusal);
+    } else if !wire.system.is_empty() && wire.system.trim().is_empty() {
+        violations.refuse_field("system", "must not be blank");
+    }
+    if is_refused && !wire.system_content.is_empty() {
+        violations.refuse_field("system_content", refusal);
+    }
+    let size_bytes = wire.system.len();
+    violations.within("system", |violations| {
+        violations.limit_size(size_bytes, agent.limits.max_input_bytes);
+    });
+}
+
+fn system_content(
+    wire: Vec<pb::ContentBlock>,
+    limits: &Limits,
+    violations: &mut Violations,
+) -> Vec<SystemBlock> {
+    content::blocks(
+        "system_content",
+        wire,
+        Place::SystemPrompt,
+        limits,
+        violations,
+    )
+    .into_iter()
+    .filter_map(system_block)
+    .collect()
+}
+
+/// Narrows a block to those of a system prompt; reading it in that place left no other.
+fn system_block(block: Block) -> Option<SystemBlock> {
+    match block {
+        Block::Text(text) => Some(SystemBlock::Text(text)),
+        Block::GuardContent(content @ (GuardContent::Text { .. } | GuardContent::Image { .. })) => {
+            Some(SystemBlock::GuardContent(content))
+        }
+        Block::CachePoint(point) => Some(SystemBlock::CachePoint(point)),
+        Block::Image(_)
+        | Block::Document(_)
+        | Block::Video(_)
+        | Block::Audio(_)
+        | Block::ToolCall(_)
+        | Block::ToolResult(_)
+        | Block::Reasoning(_)
+        | Block::CitedText(_)
+        | Block::SearchResult(_)
+        | Block::ToolAddition(_)
+        | Block::ToolRemoval(_) => None,
+    }
+}
+
+fn at_least_one(field: &str, given: i32, violations: &mut Violations) -> Option<NonZeroU32> {
+    let count = u32::try_from(given).ok().and_then(NonZeroU32::new);
+    if count.is_none() {
+        violations.refuse_field(field, format!("must be at least 1, not {given}"));
+    }
+    count
+}
+
+/// Reads a count where zero means unset.
+fn count(field: &str, given: i32, violations: &mut Violations) -> Option<NonZeroU32> {
+    let count = u32::try_from(given);
+    if count.is_err() {
+        violations.refuse_field(field, format!("must not be negative, not {given}"));
+    }
+    NonZeroU32::new(count.unwrap_or_default())
+}
+
+fn total_tokens(given: i64, violations: &mut Violations) -> Option<NonZeroU64> {
+    let tokens = u64::try_from(given);
+    if tokens.is_err() {
+        violations.refuse_field(
+            "max_total_tokens",
+            format!("must not be negative, not {given}"),
+        );
+    }
+    NonZeroU64::new(tokens.unwrap_or_default())
+}
+
+fn share(field: &str, given: Option<f32>, violations: &mut Violations) -> Option<f32> {
+    let given = given?;
+    // A comparison with NaN is false, so NaN is refused as well.
+    if !(0.0..=1.0).contains(&given) {
+        violations.refuse_field(field, format!("must be between 0 and 1, not {given}"));
+    }
+    Some(given)
+}
+
+fn stop_sequences(wire: Vec<String>, violations: &mut Violations) -> Vec<String> {
+    if wire.len() > MAX_STOP_SEQUENCES {
+        let given = wire.len();
+        violations.refuse_field(
+            "stop_sequences",
+            format!("must be at most 2500, not {given}"),
+        );
+    }
+    for (index, _) in wire.iter().enumerate().filter(|(_, text)| text.is_empty()) {
+        violations.within_item("stop_sequences", index, |violations| {
+            violations.refuse("must not be empty");
+        });
+    }
+    wire
+}
+
+fn reasoning(wire: pb::ReasoningOptions, violations: &mut Violations) -> Option<ReasoningOptions> {
+    let length = wire.effort.chars().count();
+    if length > MAX_EFFORT_CHARS {
+        let description = format!("must have at most {MAX_EFFORT_CHARS} characters, not {length}");
+        violations.refuse_field("effort", description);
+    } else if length > 0 && wire.effort.trim().is_empty() {
+        violations.refuse_field("effort", "must not be blank");
+    }
+    let reasoning = ReasoningOptions {
+        effort: Some(wire.effort).filter(|effort| !effort.is_empty()),
+        budget_tokens: count("budget_tokens", wire.budget_tokens, violations),
+    };
+    // Nothing set means nothing said, so that the agent's own settings hold.
+    (reasoning != ReasoningOptions::default()).then_some(reasoning)
+}
+
+fn output(wire: pb::OutputFormat, violations: &mut Violations) -> Option<OutputFormat> {
+    let schema = match wire.json_schema {
+        None => {
+            violations.refuse_field("schema_json", "must be set, or schema: a JSON Schema");
+            None
+        }
+        Some(pb::output_format::JsonSchema::SchemaJson(text)) => {
+            violations.within("schema_json", |violations| tool::schema(&text, violations))
+        }
+        Some(pb::output_format::JsonSchema::Schema(fields)) => {
+            violations.within("schema", |violations| {
+                let json = json::object(fields, violations)?;
+                tool::schema(&json.to_string(), violations)
+            })
+        }
+    };
+    Some(OutputFormat {
+        name: wire.name,
+        description: wire.description,
+        schema_json: schema?.as_str().to_owned(),
+    })
+}
+
+fn guardrail(
+    wire: pb::GuardrailOptions,
+    agent: &Agent,
+    violations: &mut Violations,
+) -> Option<GuardrailOptions> {
+    let id = &wire.guardrail_id;
+    if id.chars().count() > MAX_GUARDRAIL_ID_CHARS
+        || id
+            .chars()
+            .any(|one| one.is_control() || one.is_whitespace())
+    {
+        violations.refuse_field(
+            "guardrail_id",
+            "must be at most 2048 printable characters without spaces",
+        );
+    }
+    let own_id = agent
+        .options
+        .guardrail
+        .as_ref()
+        .map(|own| own.guardrail_id.as_str());
+    if wire.version.is_empty() && !id.is_empty() && own_id != Some(id) {
+        violations.refuse_field(
+            "version",
+            "must be set for a guardrail other than the agent's",
+        );
+    } else if !wire.version.is_empty() && !is_guardrail_version(&wire.version) {
+        violations.refuse_field(
+            "version",
+            "must be DRAFT or a number of at most eight digits",
+        );
+    }
+    let trace = match pb::GuardrailTrace::try_from(wire.trace) {
+        Ok(pb::GuardrailTrace::Unspecified) => None,
+        Ok(pb::GuardrailTrace::Disabled) => Some(GuardrailTrace::Disabled),
+        Ok(pb::GuardrailTrace::Enabled) => Some(GuardrailTrace::Enabled),
+        Ok(pb::GuardrailTrace::Full) => Some(GuardrailTrace::Full),
+        Err(_) => {
+            violations.refuse_field(
+                "trace",
+                "must be GUARDRAIL_TRACE_DISABLED, GUARDRAIL_TRACE_ENABLED or GUARDRAIL_TRACE_FULL",
+            );
+            None
+        }
+    };
+    let stream_mode = match pb::GuardrailStreamMode::try_from(wire.stream_mode) {
+        Ok(pb::GuardrailStreamMode::Unspecified) => None,
+        Ok(pb::GuardrailStreamMode::Sync) => Some(GuardrailStreamMode::Sync),
+        Ok(pb::GuardrailStreamMode::Async) => Some(GuardrailStreamMode::Async),
+        Err(_) => {
+            violations.refuse_field(
+                "stream_mode",
+                "must be GUARDRAIL_STREAM_MODE_SYNC or GUARDRAIL_STREAM_MODE_ASYNC",
+            );
+            None
+        }
+    };
+    let guardrail = GuardrailOptions {
+        guardrail_id: wire.guardrail_id,
+        version: wire.version,
+        trace,
+        stream_mode,
+    };
+    (guardrail != GuardrailOptions::default()).then_some(guardrail)
+}
+
+/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_GuardrailConfiguration.html>
+fn is_guardrail_version(version: &str) -> bool {
+    version == "DRAFT"
+        || ((1..=8).contains(&version.len())
+            && version.bytes().all(|byte| byte.is_ascii_digit())
+            && !version.starts_with('0'))
+}
+
+fn timeout(wire: prost_types::Duration, violations: &mut Violations) -> Option<Duration> {
+    violations.within("timeout", |violations| {
+        let timeout = time::duration(wire, violations)?;
+        if timeout.is_zero() {
+            violations.refuse("must be longer than zero");
+        }
+        Some(timeout)
+    })
+}
+
+fn word<T>(
+    field: &str,
+    given: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+    known: &[&str],
+    violations: &mut Violations,
+) -> Option<T> {
+    let found = parse(given);
+    if found.is_none() && !given.is_empty() {
+        violations.refuse_field(field, format!("must be one of {}", known.join(", ")));
+    }
+    found
+}
+
+fn prompt_variables(
+    wire: BTreeMap<String, String>,
+    violations: &mut Violations,
+) -> BTreeMap<String, String> {
+    if wire.contains_key("") {
+        violations.refuse_field("prompt_variables", "must not hold an empty name");
+    }
+    wire
+}
+
+fn response_paths(wire: Vec<String>, violations: &mut Violations) -> Vec<String> {
+    if wire.len() > MAX_RESPONSE_PATHS {
+        let description = format!("must be at most {MAX_RESPONSE_PATHS}, not {}", wire.len());
+        violations.refuse_field("additional_response_paths", description);
+    }
+    for (index, path) in wire.iter().enumerate() {
+        if !path.starts_with('/') || path.chars().count() > MAX_RESPONSE_PATH_CHARS {
+            violations.within_item("additional_response_paths", index, |violations| {
+                violations.refuse(
+                    "must be a JSON pointer of at most 256 characters, such as /stop_sequence",
+                );
+            });
+        }
+    }
+    wire
+}
+
+fn request_metadata(
+    wire: BTreeMap<String, String>,
+    violations: &mut Violations,
+) -> BTreeMap<String, String> {
+    if wire.len() > MAX_METADATA_ENTRIES {
+        let description = format!(
+            "must have at most {MAX_METADATA_ENTRIES} entries, not {}",
+            wire.len()
+        );
+        violations.refuse_field("request_metadata", description);
+    }
+    for (key, value) in &wire {
+        let key_fits = (1..=MAX_METADATA_CHARS).contains(&key.chars().count());
+        let value_fits = (1..=MAX_METADATA_CHARS).contains(&value.chars().count());
+        if !key_fits || !value_fits {
+            violations.within_entry("request_metadata", key, |violations| {
+                violations.refuse("must have a name and a value of 1 to 256 characters each");
+            });
+        }
+    }
+    wire
+}
+
+fn cache(wire: &pb::CacheOptions, violations: &mut Violations) -> Option<CacheOptions> {
+    Some(CacheOptions {
+        system: wire.system,
+        tools: wire.tools,
+        messages: wire.messages,
+        ttl: content::cache_ttl(&wire.ttl, violations)?,
+    })
+}

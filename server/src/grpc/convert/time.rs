@@ -1,0 +1,120 @@
+//! Times and spans of time.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::violations::Violations;
+
+/// Longest span that `google.protobuf.Duration` holds.
+///
+/// <https://github.com/protocolbuffers/protobuf/blob/v29.0/src/google/protobuf/duration.proto>
+const MAX_SECONDS: i64 = 315_576_000_000;
+
+/// The same moment on the clock that only rises and on the calendar's.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// The moment on the clock that only rises.
+    pub instant: Instant,
+    /// The moment on the calendar's clock.
+    pub system: SystemTime,
+}
+
+impl Clock {
+    /// Tells the calendar time of an instant.
+    pub(super) fn timestamp(&self, at: Instant) -> prost_types::Timestamp {
+        let moved = match at.checked_duration_since(self.instant) {
+            Some(later) => self.system.checked_add(later),
+            None => self
+                .system
+                .checked_sub(self.instant.saturating_duration_since(at)),
+        };
+        // Out of range only where a span of many thousand years was added.
+        timestamp(moved.unwrap_or(self.system))
+    }
+}
+
+/// Writes a calendar time.
+pub(super) fn timestamp(at: SystemTime) -> prost_types::Timestamp {
+    at.into()
+}
+
+/// Writes a span.
+pub(in crate::grpc) fn span(span: Duration) -> prost_types::Duration {
+    let longest = prost_types::Duration {
+        seconds: MAX_SECONDS,
+        nanos: 0,
+    };
+    prost_types::Duration::try_from(span).unwrap_or(longest)
+}
+
+/// Reads a span that is not negative, as the field that is being looked at.
+pub(super) fn duration(
+    wire: prost_types::Duration,
+    violations: &mut Violations,
+) -> Option<Duration> {
+    let prost_types::Duration { seconds, nanos } = wire;
+    if seconds < 0 || nanos < 0 {
+        violations.refuse("must not be negative");
+        return None;
+    }
+    match (u64::try_from(seconds), u32::try_from(nanos)) {
+        (Ok(whole), Ok(nanos)) if seconds <= MAX_SECONDS && nanos < 1_000_000_000 => {
+            Some(Duration::new(whole, nanos))
+        }
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => {
+            violations
+                .refuse("must have at most 315576000000 seconds and at most 999999999 nanoseconds");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock() -> Clock {
+        let system = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        Clock {
+            instant: Instant::now(),
+            system,
+        }
+    }
+
+    #[test]
+    fn an_instant_before_or_after_the_common_moment_has_its_calendar_time() {
+        let clock = clock();
+        let after = clock.timestamp(clock.instant + Duration::from_millis(1_500));
+        assert_eq!((after.seconds, after.nanos), (1_001, 500_000_000));
+        let before = clock.timestamp(clock.instant - Duration::from_millis(500));
+        assert_eq!((before.seconds, before.nanos), (999, 500_000_000));
+    }
+
+    #[test]
+    fn spans_are_read_as_written_and_bad_ones_refused() {
+        let cases = [
+            (1, 5, Some(Duration::new(1, 5))),
+            (0, 0, Some(Duration::ZERO)),
+            (-1, 0, None),
+            (0, -1, None),
+            (i64::MAX, 0, None),
+            (0, 1_000_000_000, None),
+            (MAX_SECONDS, 0, Some(Duration::new(315_576_000_000, 0))),
+        ];
+        for (seconds, nanos, expected) in cases {
+            let mut violations = Violations::default();
+            let read = violations.within("timeout", |violations| {
+                duration(prost_types::Duration { seconds, nanos }, violations)
+            });
+            assert_eq!(read, expected, "{seconds} s {nanos} ns");
+            assert_eq!(violations.finish(()).is_ok(), expected.is_some());
+        }
+        assert_eq!(
+            span(Duration::new(3, 4)),
+            prost_types::Duration {
+                seconds: 3,
+                nanos: 4
+            }
+        );
+        assert_eq!(span(Duration::MAX).seconds, MAX_SECONDS);
+    }
+}

@@ -1,0 +1,150 @@
+//! Tools that a caller declares, and the choice among them.
+
+use std::{sync::Arc, time::Duration};
+
+use taiwa::v1 as pb;
+use taiwa_core::{
+    Agent,
+    tool::{Schema, ToolChoice, ToolSpec},
+};
+
+use super::{identifier, json, time, violations::Violations};
+
+/// Spans that a tool may be waited for; the shorter could not be answered over any network.
+const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+
+/// Reads the tools that the client runs.
+pub(super) fn client_tools(
+    wire: Vec<pb::ToolSpec>,
+    violations: &mut Violations,
+) -> Vec<Arc<ToolSpec>> {
+    let tools = wire.into_iter().enumerate().filter_map(|(index, wire)| {
+        violations.within_item("client_tools", index, |violations| spec(wire, violations))
+    });
+    tools.map(Arc::new).collect()
+}
+
+/// Refuses a name that two tools have; a model could not tell them apart.
+pub(super) fn check_names(wire: &pb::TurnOptions, violations: &mut Violations) {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut check = |field: &str, index: usize, own: &str, name, violations: &mut Violations| {
+        if seen.contains(&name) {
+            violations.within_item(field, index, |violations| {
+                let description = "must differ from the names of other tools";
+                match own {
+                    "" => violations.refuse(description),
+                    own => violations.refuse_field(own, description),
+                }
+            });
+        }
+        seen.push(name);
+    };
+    for (index, tool) in wire.client_tools.iter().enumerate() {
+        check(
+            "client_tools",
+            index,
+            "name",
+            tool.name.as_str(),
+            violations,
+        );
+    }
+    for (index, name) in wire.provider_tools.iter().enumerate() {
+        check("provider_tools", index, "", name.as_str(), violations);
+    }
+}
+
+/// Reads the choice among tools; an unset choice falls back as other settings do.
+///
+/// `declared` names the request's own tools, where the request must name all that it may choose.
+pub(super) fn choice(
+    wire: pb::ToolChoice,
+    declared: Option<(&[String], &Agent)>,
+    violations: &mut Violations,
+) -> Option<ToolChoice> {
+    match wire.choice? {
+        pb::tool_choice::Choice::Mode(mode) => match pb::ToolChoiceMode::try_from(mode) {
+            Ok(pb::ToolChoiceMode::Unspecified) => None,
+            Ok(pb::ToolChoiceMode::Auto) => Some(ToolChoice::Auto),
+            Ok(pb::ToolChoiceMode::Any) => Some(ToolChoice::Any),
+            Ok(pb::ToolChoiceMode::None) => Some(ToolChoice::Disabled),
+            Err(_) => {
+                violations.refuse_field(
+                    "mode",
+                    "must be TOOL_CHOICE_MODE_AUTO, TOOL_CHOICE_MODE_ANY or \
+                     TOOL_CHOICE_MODE_NONE",
+                );
+                None
+            }
+        },
+        pb::tool_choice::Choice::ToolName(name) => {
+            let fits = violations.within("tool_name", |violations| {
+                if !identifier::check_tool_name(&name, violations) {
+                    return false;
+                }
+                let is_declared = declared.is_none_or(|(own, agent)| {
+                    own.contains(&name)
+                        || agent.options.client_tool(&name).is_some()
+                        || agent.options.provider_tools.contains(&name)
+                });
+                if !is_declared {
+                    violations.refuse("must name a tool of this request or of the agent");
+                }
+                is_declared
+            });
+            fits.then_some(ToolChoice::Tool(name))
+        }
+    }
+}
+
+fn spec(wire: pb::ToolSpec, violations: &mut Violations) -> Option<ToolSpec> {
+    let name_fits = violations.within("name", |violations| {
+        identifier::check_tool_name(&wire.name, violations)
+    });
+    let schema = match wire.input {
+        None => {
+            violations.refuse_field(
+                "input_schema_json",
+                r#"must be set, or input_schema: a JSON Schema such as {"type":"object"}"#,
+            );
+            None
+        }
+        Some(pb::tool_spec::Input::InputSchemaJson(text)) => {
+            violations.within("input_schema_json", |violations| schema(&text, violations))
+        }
+        Some(pb::tool_spec::Input::InputSchema(fields)) => {
+            violations.within("input_schema", |violations| {
+                let json = json::object(fields, violations)?;
+                schema(&json.to_string(), violations)
+            })
+        }
+    };
+    let timeout = wire.timeout.and_then(|wire| {
+        violations.within("timeout", |violations| {
+            let timeout = time::duration(wire, violations)?;
+            let (shortest, longest) = TIMEOUTS;
+            if !(shortest..=longest).contains(&timeout) {
+                violations.refuse(format!("must be between 1 s and 1 h, not {timeout:?}"));
+            }
+            Some(timeout)
+        })
+    });
+    let schema = schema.filter(|_| name_fits)?;
+    Some(ToolSpec {
+        name: wire.name,
+        description: wire.description,
+        schema,
+        strict: wire.strict,
+        timeout,
+    })
+}
+
+/// Reads a JSON Schema, as the field that is being looked at.
+pub(super) fn schema(text: &str, violations: &mut Violations) -> Option<Schema> {
+    match Schema::parse(text) {
+        Ok(schema) => Some(schema),
+        Err(error) => {
+            violations.refuse(format!("must be a JSON Schema: {error}"));
+            None
+        }
+    }
+}
