@@ -1,9 +1,12 @@
 //! Messages of a conversation, and the blocks they are made of.
 
+mod citation;
+
 use std::time::Instant;
 
 use bytes::Bytes;
 
+pub use self::citation::{Citation, CitationLocation, CitedText, Range};
 use crate::{
     media::{AudioFormat, DocumentFormat, ImageFormat, MediaSource, VideoFormat},
     tool::{ToolCall, ToolResult},
@@ -244,65 +247,6 @@ pub enum Reasoning {
     },
     /// Encrypted reasoning.
     Redacted(Bytes),
-}
-
-/// Generated text with its sources.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CitedText {
-    /// The text, in pieces as the model gave it.
-    pub texts: Vec<String>,
-    /// What supports it.
-    pub citations: Vec<Citation>,
-}
-
-/// A pointer to a source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Citation {
-    /// Title of the source; may be empty.
-    pub title: String,
-    /// Name or address of the source; may be empty.
-    pub source: String,
-    /// The words quoted from it.
-    pub quotes: Vec<String>,
-    /// Where in the source.
-    pub location: Option<CitationLocation>,
-}
-
-impl Citation {
-    fn size_bytes(&self) -> usize {
-        self.title.len() + self.source.len() + self.quotes.iter().map(String::len).sum::<usize>()
-    }
-}
-
-/// A place in a source; indexes count from 0.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CitationLocation {
-    /// A web page.
-    Web {
-        /// Its address.
-        url: String,
-        /// Its domain.
-        domain: String,
-    },
-    /// Characters of a document.
-    DocumentCharacters(Range),
-    /// Pages of a document.
-    DocumentPages(Range),
-    /// Chunks of a document.
-    DocumentChunks(Range),
-    /// Blocks of a search result.
-    SearchResult(Range),
-}
-
-/// A range within one of the request's sources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// Which source, from 0.
-    pub index: i32,
-    /// Start of the range.
-    pub start: i32,
-    /// End of the range.
-    pub end: i32,
 }
 
 /// A search result given to the model.

@@ -1,7 +1,10 @@
 //! A session: whose turn it is, what waits, and who is told what.
 
+mod calls;
 mod frames;
+mod outbox;
 mod receipts;
+mod streams;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,17 +12,18 @@ use std::{
     time::Instant,
 };
 
+pub(crate) use self::outbox::{Ids, Outbox};
 use self::{frames::InputBuffer, receipts::Receipts};
 use crate::{
     agent::Agent,
-    command::{Command, Started},
+    command::Command,
     error::{Failure, Reason},
-    event::{Event, InterruptionCause, Payload, TurnResult, TurnStatus},
+    event::{Event, InterruptionCause, Payload, TurnResult},
     history::History,
-    input::{CallId, CancelCause, Input, StepId, StreamId, TurnRequest},
+    input::{Input, StepId, StreamId},
     message::{Block, Message, Origin},
     options::TurnOptions,
-    turn::{Context, Ending, Flow, Match, Opening, Turn},
+    turn::{Context, Ending, Flow, Opening, Turn},
 };
 
 /// A conversation with an agent; see the crate's documentation for how it is driven.
@@ -304,121 +308,6 @@ impl Session {
         }
     }
 
-    /// Starts the turn that a call asks for, or goes on with the one that waits for its results.
-    fn start(&mut self, call: CallId, request: TurnRequest, now: Instant) {
-        if let Err(failure) = self.check_start(&request) {
-            self.out.command(Command::Answer {
-                call,
-                answer: Err(failure),
-            });
-            return;
-        }
-        let first_sequence = self.out.sequence + 1;
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::Active(mut turn) => {
-                self.answer_started(call, &turn.id, first_sequence);
-                let flow = turn.resume(
-                    request.tool_results,
-                    request.content,
-                    request.deadline,
-                    &mut self.context(now),
-                );
-                self.settle(turn, flow, now);
-            }
-            State::Idle => {
-                let id = self.ids.turn();
-                self.answer_started(call, &id, first_sequence);
-                let caller = request.options.over(&self.options);
-                self.begin(
-                    Opening {
-                        id,
-                        session_id: Arc::clone(&self.id),
-                        options: self.agent.settle(caller),
-                        deadline: request.deadline,
-                        frame_id: None,
-                        messages: request.messages,
-                        content: request.content,
-                    },
-                    now,
-                );
-            }
-        }
-    }
-
-    fn answer_started(&mut self, call: CallId, turn_id: &Arc<str>, first_sequence: u64) {
-        let started = Started {
-            turn_id: Arc::clone(turn_id),
-            first_sequence,
-        };
-        self.out.command(Command::Answer {
-            call,
-            answer: Ok(started),
-        });
-    }
-
-    fn check_start(&self, request: &TurnRequest) -> Result<(), Failure> {
-        if self.draining {
-            return Err(shutting_down());
-        }
-        match &self.state {
-            State::Active(turn) if turn.is_paused() && !request.tool_results.is_empty() => {
-                self.check_results(turn, request)
-            }
-            State::Active(turn) => {
-                let text = if turn.is_paused() {
-                    "the turn before waits for tool results: send them in tool_results, or cancel it"
-                } else {
-                    "another turn runs in this session"
-                };
-                Err(Failure::new(Reason::TurnInProgress, text).fact("turn_id", &*turn.id))
-            }
-            State::Idle => {
-                if let Some(result) = request.tool_results.first() {
-                    return Err(not_pending(&result.call_id));
-                }
-                if !request.messages.is_empty() && !self.history.is_empty() {
-                    return Err(Failure::invalid(
-                        "messages",
-                        "must be empty for a session that has a history of its own",
-                    ));
-                }
-                let brought = request
-                    .messages
-                    .iter()
-                    .map(Message::size_bytes)
-                    .sum::<usize>();
-                self.check_room(brought + size_of(&request.content))
-            }
-        }
-    }
-
-    fn check_results(&self, turn: &Turn, request: &TurnRequest) -> Result<(), Failure> {
-        if !request.messages.is_empty() {
-            return Err(Failure::invalid(
-                "messages",
-                "must be empty when tool results are given",
-            ));
-        }
-        let mut seen = Vec::new();
-        for result in &request.tool_results {
-            if turn.match_result(&result.call_id) != Match::Open || seen.contains(&&result.call_id)
-            {
-                return Err(not_pending(&result.call_id));
-            }
-            seen.push(&result.call_id);
-        }
-        if !request.content.is_empty() && seen.len() < turn.open_call_count() {
-            let text = "must be empty until every tool call of the turn has its result";
-            return Err(Failure::invalid("prompt", text));
-        }
-        let results = request
-            .tool_results
-            .iter()
-            .map(|result| result.size_bytes())
-            .sum::<usize>();
-        self.check_room(results + size_of(&request.content))
-    }
-
     /// Refuses what would make the history larger than its limit.
     fn check_room(&self, more: usize) -> Result<(), Failure> {
         let limit = self.agent.limits.max_history_bytes;
@@ -470,38 +359,6 @@ impl Session {
         self.history.add_user(content, Some(origin));
     }
 
-    fn cancel(
-        &mut self,
-        call: Option<CallId>,
-        turn_id: Option<String>,
-        cause: CancelCause,
-        now: Instant,
-    ) {
-        if let State::Active(turn) = &self.state
-            && turn_id.as_deref().is_none_or(|id| *turn.id == *id)
-        {
-            let text = match cause {
-                CancelCause::Requested => "the turn was cancelled by request",
-                CancelCause::CallerGone => "the caller went away",
-                CancelCause::SlowReader => "the caller's reader was too slow",
-            };
-            let turn_id = Arc::clone(&turn.id);
-            self.drive(now, |_, _| Some(Ending::cancelled(text)));
-            self.answer_cancel(call, Some(&turn_id), now);
-            return;
-        }
-        self.answer_cancel(call, turn_id.as_deref(), now);
-    }
-
-    fn answer_cancel(&mut self, call: Option<CallId>, turn_id: Option<&str>, now: Instant) {
-        let Some(call) = call else { return };
-        let answer = match self.turn(turn_id, now) {
-            Some(result) if result.status != TurnStatus::Running => Ok(Box::new(result)),
-            Some(_) | None => Err(Failure::new(Reason::TurnNotFound, "there is no such turn")),
-        };
-        self.out.command(Command::AnswerCancel { call, answer });
-    }
-
     /// Takes no further turns; what runs may finish.
     fn drain(&mut self) {
         self.draining = true;
@@ -520,114 +377,8 @@ impl Session {
             .tell(None, 0, 0, Payload::FrameRejected { frame_id, failure });
     }
 
-    fn close_input(&mut self, stream: StreamId, now: Instant) {
-        if let Some(stream) = self.streams.get_mut(&stream) {
-            stream.input_open = false;
-        }
-        if !self.streams.values().any(|stream| stream.input_open) {
-            self.drive(now, |turn, _| turn.nobody_answers());
-        }
-    }
-
-    fn lose_stream(&mut self, stream: StreamId, cancel: bool, now: Instant) {
-        self.close_input(stream, now);
-        if self.streams.remove(&stream).is_none() || !cancel {
-            return;
-        }
-        self.queue.retain(|queued| queued.stream != Some(stream));
-        if self.running().is_some() {
-            self.drive(now, |_, _| Some(Ending::cancelled("the caller went away")));
-        }
-    }
-
-    /// Ends the streams that brought all they had and have seen all that came of it.
-    fn end_streams(&mut self) {
-        if !self.is_idle() {
-            return;
-        }
-        let out = &mut self.out;
-        self.streams.retain(|id, stream| {
-            if !stream.input_open {
-                out.command(Command::EndStream(*id));
-            }
-            stream.input_open
-        });
-    }
-
     fn interrupt(&mut self, ending: Ending, now: Instant) {
         self.drive(now, |_, _| Some(ending));
-    }
-}
-
-/// What goes out, in order.
-#[derive(Debug, Default)]
-pub(crate) struct Outbox {
-    events: VecDeque<Event>,
-    commands: VecDeque<Command>,
-    sequence: u64,
-}
-
-impl Outbox {
-    /// Numbers an event.
-    pub(crate) fn tell(
-        &mut self,
-        turn_id: Option<&Arc<str>>,
-        step_index: u32,
-        block_index: u32,
-        payload: Payload,
-    ) {
-        self.sequence += 1;
-        self.events.push_back(Event {
-            sequence: self.sequence,
-            turn_id: turn_id.cloned(),
-            step_index,
-            block_index,
-            payload,
-        });
-    }
-
-    pub(crate) fn command(&mut self, command: Command) {
-        self.commands.push_back(command);
-    }
-
-    pub(crate) fn last_sequence(&self) -> u64 {
-        self.sequence
-    }
-}
-
-/// Ids that the session gives.
-#[derive(Debug)]
-pub(crate) struct Ids {
-    seed: String,
-    turns: u64,
-    messages: u64,
-    steps: u64,
-}
-
-impl Ids {
-    fn turn(&mut self) -> Arc<str> {
-        let id = self.next_turn();
-        self.turns += 1;
-        id
-    }
-
-    /// The id that the next turn will have.
-    fn next_turn(&self) -> Arc<str> {
-        format!("turn_{}_{}", self.seed, self.turns + 1).into()
-    }
-
-    pub(crate) fn step(&mut self) -> StepId {
-        self.steps += 1;
-        StepId(self.steps)
-    }
-
-    pub(crate) fn origin(&mut self, turn_id: &str, now: Instant) -> Origin {
-        self.messages += 1;
-        Origin {
-            message_id: format!("msg_{}_{}", self.seed, self.messages),
-            turn_id: turn_id.to_owned(),
-            created: now,
-        }
     }
 }
 

@@ -1,13 +1,12 @@
 //! One turn: a function for each state, from the user's message to the end.
 
 mod ending;
+mod snapshot;
 mod step;
 mod tools;
+mod watch;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 pub(crate) use self::{ending::Ending, tools::Match};
 use self::{step::Step, tools::Pending};
@@ -15,7 +14,7 @@ use crate::{
     budget::{self, Budget, Exhausted},
     command::Command,
     error::{Failure, Reason},
-    event::{Payload, StopReason, TurnResult, TurnStatus},
+    event::{Payload, StopReason},
     guardrail::GuardrailOutcome,
     history::{History, Mark},
     input::{StepId, StreamId},
@@ -351,143 +350,6 @@ impl Turn {
         std::mem::take(&mut self.steering)
     }
 
-    /// When the next [`Turn::tick`] is due.
-    pub(crate) fn next_tick(&self, limits: &Limits) -> Option<Instant> {
-        match &self.phase {
-            Phase::Between => None,
-            Phase::Calling(step) => Some(
-                step.deadline(limits)
-                    .map_or(self.deadline(), |at| at.min(self.deadline())),
-            ),
-            Phase::AwaitingTools(pending) => Some(
-                pending
-                    .deadline()
-                    .map_or(self.deadline(), |at| at.min(self.deadline())),
-            ),
-            Phase::Paused(pending) => pending.deadline(),
-        }
-    }
-
-    fn deadline(&self) -> Instant {
-        let limit = self.clock.time_limit;
-        self.clock
-            .caller_deadline
-            .map_or(limit, |deadline| deadline.min(limit))
-    }
-
-    /// Acts on what is due.
-    pub(crate) fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
-        if !self.is_paused() {
-            if self
-                .clock
-                .caller_deadline
-                .is_some_and(|deadline| deadline <= ctx.now)
-            {
-                return Some(Ending::deadline(
-                    "the call's deadline passed",
-                    StopReason::Cancelled,
-                ));
-            }
-            if self.clock.time_limit <= ctx.now {
-                let text = "the turn took longer than its time limit";
-                return Some(Ending::deadline(text, StopReason::BudgetExceeded));
-            }
-        }
-        match &self.phase {
-            Phase::Between => None,
-            Phase::Calling(step) => match step.overdue(ctx.limits, ctx.now)? {
-                step::Overdue::Metadata => self.complete_step(ctx),
-                step::Overdue::FirstEvent => Some(Ending::incomplete(Failure::new(
-                    Reason::ModelTimeout,
-                    format!(
-                        "the model said nothing for {}",
-                        seconds(ctx.limits.first_event_timeout)
-                    ),
-                ))),
-                step::Overdue::NextEvent => Some(Ending::incomplete(Failure::new(
-                    Reason::ModelTimeout,
-                    format!(
-                        "the model's stream was silent for {}",
-                        seconds(ctx.limits.model_idle_timeout)
-                    ),
-                ))),
-            },
-            Phase::AwaitingTools(_) => self.expire_tools(ctx),
-            Phase::Paused(pending) => pending.is_overdue(ctx.now).then(|| {
-                Ending::failed(Failure::new(
-                    Reason::AnswerTimeout,
-                    "a client tool was not answered in time",
-                ))
-            }),
-        }
-    }
-
-    /// How the turn stands, without changing it.
-    pub(crate) fn snapshot(&self, last_sequence: u64, now: Instant) -> TurnResult {
-        let (status, message, pending) = match &self.phase {
-            Phase::Paused(pending) => (
-                TurnStatus::Paused,
-                self.answer.message.clone(),
-                pending.open_calls(),
-            ),
-            Phase::AwaitingTools(pending) => (
-                TurnStatus::Running,
-                self.answer.message.clone(),
-                pending.open_calls(),
-            ),
-            Phase::Calling(step) => {
-                let blocks = step.blocks();
-                let message = (!blocks.is_empty()).then(|| {
-                    Arc::new(Message {
-                        role: Role::Assistant,
-                        content: blocks,
-                        origin: None,
-                    })
-                });
-                (
-                    TurnStatus::Running,
-                    message.or_else(|| self.answer.message.clone()),
-                    Vec::new(),
-                )
-            }
-            Phase::Between => (TurnStatus::Running, self.answer.message.clone(), Vec::new()),
-        };
-        let stop_reason = (status == TurnStatus::Paused).then_some(StopReason::ToolUse);
-        let mut metrics = self.answer.metrics.clone();
-        metrics.total = now.saturating_duration_since(self.clock.received);
-        TurnResult {
-            turn_id: Arc::clone(&self.id),
-            session_id: Arc::clone(&self.session_id),
-            status,
-            stop_reason,
-            stop_detail: self.answer.stop_detail.clone(),
-            message,
-            intermediate_messages: self.intermediate_messages(),
-            pending_tool_calls: pending,
-            usage: self.answer.usage.clone(),
-            metrics,
-            guardrails: self.answer.guardrails.clone(),
-            model_id: self.answer.model_id.clone(),
-            additional_fields_json: self.answer.additional_fields_json.clone(),
-            granted: self.answer.granted.clone(),
-            failure: None,
-            last_sequence,
-        }
-    }
-
-    /// Messages made before the final one, where the caller wants them.
-    fn intermediate_messages(&self) -> Vec<Arc<Message>> {
-        if !self.options.include_steps {
-            return Vec::new();
-        }
-        let last = self.answer.message.as_ref();
-        self.made
-            .iter()
-            .filter(|message| !last.is_some_and(|last| Arc::ptr_eq(last, message)))
-            .cloned()
-            .collect()
-    }
-
     fn tell(&self, ctx: &mut Context<'_>, payload: Payload) {
         let step_index = self.steps_started.saturating_sub(1);
         ctx.out.tell(Some(&self.id), step_index, 0, payload);
@@ -515,14 +377,5 @@ impl Turn {
             flow = self.take_result(result, ctx);
         }
         flow.or_else(|| self.wait_for_rest(ctx))
-    }
-}
-
-/// A duration in whole seconds, or milliseconds below that, for messages.
-fn seconds(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 {
-        format!("{} s", duration.as_secs())
-    } else {
-        format!("{} ms", duration.as_millis())
     }
 }

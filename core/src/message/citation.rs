@@ -1,0 +1,60 @@
+//! Generated text with its sources.
+
+/// Generated text with its sources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CitedText {
+    /// The text, in pieces as the model gave it.
+    pub texts: Vec<String>,
+    /// What supports it.
+    pub citations: Vec<Citation>,
+}
+
+/// A pointer to a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Citation {
+    /// Title of the source; may be empty.
+    pub title: String,
+    /// Name or address of the source; may be empty.
+    pub source: String,
+    /// The words quoted from it.
+    pub quotes: Vec<String>,
+    /// Where in the source.
+    pub location: Option<CitationLocation>,
+}
+
+impl Citation {
+    pub(super) fn size_bytes(&self) -> usize {
+        self.title.len() + self.source.len() + self.quotes.iter().map(String::len).sum::<usize>()
+    }
+}
+
+/// A place in a source; indexes count from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CitationLocation {
+    /// A web page.
+    Web {
+        /// Its address.
+        url: String,
+        /// Its domain.
+        domain: String,
+    },
+    /// Characters of a document.
+    DocumentCharacters(Range),
+    /// Pages of a document.
+    DocumentPages(Range),
+    /// Chunks of a document.
+    DocumentChunks(Range),
+    /// Blocks of a search result.
+    SearchResult(Range),
+}
+
+/// A range within one of the request's sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Which source, from 0.
+    pub index: i32,
+    /// Start of the range.
+    pub start: i32,
+    /// End of the range.
+    pub end: i32,
+}

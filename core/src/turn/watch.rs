@@ -1,0 +1,92 @@
+//! What a turn waits for, and what happens when it comes too late.
+
+use std::time::{Duration, Instant};
+
+use super::{Context, Ending, Flow, Phase, Turn, step};
+use crate::{
+    error::{Failure, Reason},
+    event::StopReason,
+    limits::Limits,
+};
+
+impl Turn {
+    /// When the next [`Turn::tick`] is due.
+    pub(crate) fn next_tick(&self, limits: &Limits) -> Option<Instant> {
+        match &self.phase {
+            Phase::Between => None,
+            Phase::Calling(step) => Some(
+                step.deadline(limits)
+                    .map_or(self.deadline(), |at| at.min(self.deadline())),
+            ),
+            Phase::AwaitingTools(pending) => Some(
+                pending
+                    .deadline()
+                    .map_or(self.deadline(), |at| at.min(self.deadline())),
+            ),
+            Phase::Paused(pending) => pending.deadline(),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        let limit = self.clock.time_limit;
+        self.clock
+            .caller_deadline
+            .map_or(limit, |deadline| deadline.min(limit))
+    }
+
+    /// Acts on what is due.
+    pub(crate) fn tick(&mut self, ctx: &mut Context<'_>) -> Flow {
+        if !self.is_paused() {
+            if self
+                .clock
+                .caller_deadline
+                .is_some_and(|deadline| deadline <= ctx.now)
+            {
+                return Some(Ending::deadline(
+                    "the call's deadline passed",
+                    StopReason::Cancelled,
+                ));
+            }
+            if self.clock.time_limit <= ctx.now {
+                let text = "the turn took longer than its time limit";
+                return Some(Ending::deadline(text, StopReason::BudgetExceeded));
+            }
+        }
+        match &self.phase {
+            Phase::Between => None,
+            Phase::Calling(step) => match step.overdue(ctx.limits, ctx.now)? {
+                step::Overdue::Metadata => self.complete_step(ctx),
+                step::Overdue::FirstEvent => Some(Ending::incomplete(Failure::new(
+                    Reason::ModelTimeout,
+                    format!(
+                        "the model said nothing for {}",
+                        seconds(ctx.limits.first_event_timeout)
+                    ),
+                ))),
+                step::Overdue::NextEvent => Some(Ending::incomplete(Failure::new(
+                    Reason::ModelTimeout,
+                    format!(
+                        "the model's stream was silent for {}",
+                        seconds(ctx.limits.model_idle_timeout)
+                    ),
+                ))),
+            },
+            Phase::AwaitingTools(_) => self.expire_tools(ctx),
+            Phase::Paused(pending) => pending.is_overdue(ctx.now).then(|| {
+                Ending::failed(Failure::new(
+                    Reason::AnswerTimeout,
+                    "a client tool was not answered in time",
+                ))
+            }),
+        }
+    }
+}
+
+/// A duration in whole seconds, or milliseconds below that, for messages.
+fn seconds(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
+}
