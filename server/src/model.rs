@@ -1,0 +1,3 @@
+//! The model: where a turn's model calls go.
+
+pub mod bedrock;

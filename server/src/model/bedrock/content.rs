@@ -1,0 +1,398 @@
+//! Content blocks, as the API takes them.
+
+use aws_sdk_bedrockruntime::{error::BuildError, primitives::Blob, types as bedrock};
+use aws_smithy_types::Document;
+use taiwa_core::{
+    Block, ToolCall, ToolResult,
+    media::{AudioFormat, DocumentFormat, ImageFormat, MediaSource, S3Object, VideoFormat},
+    message::{
+        self, Audio, CacheTtl, Citation, CitationLocation, CitedText, DocumentBody, GuardContent,
+        GuardQualifier, Image, Range, Reasoning, SearchResult, ToolReference, Video,
+    },
+    tool::ToolResultBlock,
+};
+
+use super::document;
+
+/// Makes a content block.
+pub(super) fn block(block: &Block) -> Result<bedrock::ContentBlock, BuildError> {
+    use bedrock::ContentBlock;
+    Ok(match block {
+        Block::Text(text) => ContentBlock::Text(text.clone()),
+        Block::Image(image) => match &image.source {
+            Some(source) => ContentBlock::Image(self::image(image, source)?),
+            None => ContentBlock::Text(missing("image", image.error.as_deref())),
+        },
+        Block::Document(document) => ContentBlock::Document(self::document(document)?),
+        Block::Video(video) => ContentBlock::Video(self::video(video)?),
+        Block::Audio(audio) => match &audio.source {
+            Some(source) => ContentBlock::Audio(self::audio(audio, source)?),
+            None => ContentBlock::Text(missing("audio", audio.error.as_deref())),
+        },
+        Block::ToolCall(call) => ContentBlock::ToolUse(tool_use(call)?),
+        Block::ToolResult(result) => ContentBlock::ToolResult(tool_result(result)?),
+        Block::Reasoning(reasoning) => ContentBlock::ReasoningContent(self::reasoning(reasoning)?),
+        Block::CitedText(cited) => ContentBlock::CitationsContent(cited_text(cited)),
+        Block::SearchResult(result) => ContentBlock::SearchResult(search_result(result)?),
+        Block::GuardContent(content) => ContentBlock::GuardContent(guarded(content)?),
+        Block::CachePoint(point) => ContentBlock::CachePoint(cache_point(point.ttl)?),
+        Block::ToolAddition(tool) => ContentBlock::ToolAddition(
+            bedrock::ToolAdditionBlock::builder()
+                .tool(tool_reference(tool))
+                .build(),
+        ),
+        Block::ToolRemoval(tool) => ContentBlock::ToolRemoval(
+            bedrock::ToolRemovalBlock::builder()
+                .tool(tool_reference(tool))
+                .build(),
+        ),
+    })
+}
+
+/// Makes a cache point.
+pub(super) fn cache_point(ttl: Option<CacheTtl>) -> Result<bedrock::CachePointBlock, BuildError> {
+    bedrock::CachePointBlock::builder()
+        .r#type(bedrock::CachePointType::Default)
+        .set_ttl(ttl.map(|ttl| ttl.as_str().into()))
+        .build()
+}
+
+/// Makes content for the guardrail.
+pub(super) fn guarded(
+    content: &GuardContent,
+) -> Result<bedrock::GuardrailConverseContentBlock, BuildError> {
+    use bedrock::{GuardrailConverseContentBlock, GuardrailConverseContentQualifier};
+    Ok(match content {
+        GuardContent::Text { text, qualifiers } => {
+            let qualifiers = qualifiers.iter().map(|qualifier| match qualifier {
+                GuardQualifier::GroundingSource => {
+                    GuardrailConverseContentQualifier::GroundingSource
+                }
+                GuardQualifier::Query => GuardrailConverseContentQualifier::Query,
+                GuardQualifier::GuardContent => GuardrailConverseContentQualifier::GuardContent,
+            });
+            let qualifiers: Vec<_> = qualifiers.collect();
+            GuardrailConverseContentBlock::Text(
+                bedrock::GuardrailConverseTextBlock::builder()
+                    .text(text)
+                    .set_qualifiers((!qualifiers.is_empty()).then_some(qualifiers))
+                    .build()?,
+            )
+        }
+        GuardContent::Image { format, bytes } => GuardrailConverseContentBlock::Image(
+            bedrock::GuardrailConverseImageBlock::builder()
+                .format(image_format(*format).as_str().into())
+                .source(bedrock::GuardrailConverseImageSource::Bytes(Blob::new(
+                    bytes.as_ref(),
+                )))
+                .build()?,
+        ),
+    })
+}
+
+/// Stands in for media that could not be made: the API takes no block without a source, and the
+/// conversation must stay one that can be sent.
+fn missing(kind: &str, error: Option<&str>) -> String {
+    match error {
+        Some(error) => format!("[{kind} not available: {error}]"),
+        None => format!("[{kind} not available]"),
+    }
+}
+
+fn image(image: &Image, source: &MediaSource) -> Result<bedrock::ImageBlock, BuildError> {
+    bedrock::ImageBlock::builder()
+        .format(image_format(image.format))
+        .source(match source {
+            MediaSource::Bytes(bytes) => bedrock::ImageSource::Bytes(Blob::new(bytes.as_ref())),
+            MediaSource::S3(object) => bedrock::ImageSource::S3Location(s3_location(object)?),
+        })
+        .set_error(image.error.as_deref().map(error_block))
+        .build()
+}
+
+fn image_format(format: ImageFormat) -> bedrock::ImageFormat {
+    match format {
+        ImageFormat::Png => bedrock::ImageFormat::Png,
+        ImageFormat::Jpeg => bedrock::ImageFormat::Jpeg,
+        ImageFormat::Gif => bedrock::ImageFormat::Gif,
+        ImageFormat::Webp => bedrock::ImageFormat::Webp,
+    }
+}
+
+fn error_block(message: &str) -> bedrock::ErrorBlock {
+    bedrock::ErrorBlock::builder().message(message).build()
+}
+
+fn s3_location(object: &S3Object) -> Result<bedrock::S3Location, BuildError> {
+    bedrock::S3Location::builder()
+        .uri(&object.uri)
+        .set_bucket_owner(object.bucket_owner.clone())
+        .build()
+}
+
+fn document(document: &message::Document) -> Result<bedrock::DocumentBlock, BuildError> {
+    use bedrock::{DocumentContentBlock, DocumentSource};
+    bedrock::DocumentBlock::builder()
+        .format(match document.format {
+            Some(DocumentFormat::Pdf) => bedrock::DocumentFormat::Pdf,
+            Some(DocumentFormat::Csv) => bedrock::DocumentFormat::Csv,
+            Some(DocumentFormat::Doc) => bedrock::DocumentFormat::Doc,
+            Some(DocumentFormat::Docx) => bedrock::DocumentFormat::Docx,
+            Some(DocumentFormat::Xls) => bedrock::DocumentFormat::Xls,
+            Some(DocumentFormat::Xlsx) => bedrock::DocumentFormat::Xlsx,
+            Some(DocumentFormat::Html) => bedrock::DocumentFormat::Html,
+            Some(DocumentFormat::Md) => bedrock::DocumentFormat::Md,
+            // The SDK writes a format even where the API needs none; this is its default.
+            Some(DocumentFormat::Txt) | None => bedrock::DocumentFormat::Txt,
+        })
+        .name(&document.name)
+        .source(match &document.body {
+            DocumentBody::Source(MediaSource::Bytes(bytes)) => {
+                DocumentSource::Bytes(Blob::new(bytes.as_ref()))
+            }
+            DocumentBody::Source(MediaSource::S3(object)) => {
+                DocumentSource::S3Location(s3_location(object)?)
+            }
+            DocumentBody::Text(text) => DocumentSource::Text(text.clone()),
+            DocumentBody::Chunks(texts) => DocumentSource::Content(
+                texts
+                    .iter()
+                    .cloned()
+                    .map(DocumentContentBlock::Text)
+                    .collect(),
+            ),
+        })
+        .set_context(document.context.clone())
+        .set_citations(citations(document.citations)?)
+        .build()
+}
+
+fn citations(enabled: bool) -> Result<Option<bedrock::CitationsConfig>, BuildError> {
+    enabled
+        .then(|| bedrock::CitationsConfig::builder().enabled(true).build())
+        .transpose()
+}
+
+fn video(video: &Video) -> Result<bedrock::VideoBlock, BuildError> {
+    bedrock::VideoBlock::builder()
+        .format(match video.format {
+            VideoFormat::Mkv => bedrock::VideoFormat::Mkv,
+            VideoFormat::Mov => bedrock::VideoFormat::Mov,
+            VideoFormat::Mp4 => bedrock::VideoFormat::Mp4,
+            VideoFormat::Webm => bedrock::VideoFormat::Webm,
+            VideoFormat::Flv => bedrock::VideoFormat::Flv,
+            VideoFormat::Mpeg => bedrock::VideoFormat::Mpeg,
+            VideoFormat::Mpg => bedrock::VideoFormat::Mpg,
+            VideoFormat::Wmv => bedrock::VideoFormat::Wmv,
+            VideoFormat::ThreeGp => bedrock::VideoFormat::ThreeGp,
+        })
+        .source(match &video.source {
+            MediaSource::Bytes(bytes) => bedrock::VideoSource::Bytes(Blob::new(bytes.as_ref())),
+            MediaSource::S3(object) => bedrock::VideoSource::S3Location(s3_location(object)?),
+        })
+        .build()
+}
+
+fn audio(audio: &Audio, source: &MediaSource) -> Result<bedrock::AudioBlock, BuildError> {
+    bedrock::AudioBlock::builder()
+        .format(match audio.format {
+            AudioFormat::Mp3 => bedrock::AudioFormat::Mp3,
+            AudioFormat::Opus => bedrock::AudioFormat::Opus,
+            AudioFormat::Wav => bedrock::AudioFormat::Wav,
+            AudioFormat::Aac => bedrock::AudioFormat::Aac,
+            AudioFormat::Flac => bedrock::AudioFormat::Flac,
+            AudioFormat::Mp4 => bedrock::AudioFormat::Mp4,
+            AudioFormat::Ogg => bedrock::AudioFormat::Ogg,
+            AudioFormat::Mkv => bedrock::AudioFormat::Mkv,
+            AudioFormat::Mka => bedrock::AudioFormat::Mka,
+            AudioFormat::XAac => bedrock::AudioFormat::XAac,
+            AudioFormat::M4a => bedrock::AudioFormat::M4A,
+            AudioFormat::Mpeg => bedrock::AudioFormat::Mpeg,
+            AudioFormat::Mpga => bedrock::AudioFormat::Mpga,
+            AudioFormat::Pcm => bedrock::AudioFormat::Pcm,
+            AudioFormat::Webm => bedrock::AudioFormat::Webm,
+        })
+        .source(match source {
+            MediaSource::Bytes(bytes) => bedrock::AudioSource::Bytes(Blob::new(bytes.as_ref())),
+            MediaSource::S3(object) => bedrock::AudioSource::S3Location(s3_location(object)?),
+        })
+        .set_error(audio.error.as_deref().map(error_block))
+        .build()
+}
+
+fn tool_use(call: &ToolCall) -> Result<bedrock::ToolUseBlock, BuildError> {
+    let run_by_provider = call.is_provider_run();
+    bedrock::ToolUseBlock::builder()
+        .tool_use_id(&call.id)
+        .name(&call.name)
+        .input(tool_input(&call.input_json))
+        .set_type(run_by_provider.then_some(bedrock::ToolUseType::ServerToolUse))
+        .build()
+}
+
+/// The input of a call: the API takes objects alone, and a model may have written something else.
+fn tool_input(text: &str) -> Document {
+    document::from_object_text(text).unwrap_or_else(|| {
+        let text = Document::String(text.to_owned());
+        Document::Object([("malformed_input".to_owned(), text)].into())
+    })
+}
+
+fn tool_result(result: &ToolResult) -> Result<bedrock::ToolResultBlock, BuildError> {
+    let kind = Some(result.kind.clone()).filter(|kind| !kind.is_empty());
+    let content = result
+        .content
+        .iter()
+        .map(tool_result_block)
+        .collect::<Result<_, _>>()?;
+    bedrock::ToolResultBlock::builder()
+        .tool_use_id(&result.call_id)
+        .set_content(Some(content))
+        .status(if result.is_error {
+            bedrock::ToolResultStatus::Error
+        } else {
+            bedrock::ToolResultStatus::Success
+        })
+        .set_type(kind)
+        .build()
+}
+
+fn tool_result_block(
+    block: &ToolResultBlock,
+) -> Result<bedrock::ToolResultContentBlock, BuildError> {
+    use bedrock::ToolResultContentBlock as Content;
+    Ok(match block {
+        ToolResultBlock::Text(text) => Content::Text(text.clone()),
+        // Models take JSON objects alone here; other JSON says the same as text.
+        ToolResultBlock::Json(text) => match document::from_object_text(text) {
+            Some(object) => Content::Json(object),
+            None => Content::Text(text.clone()),
+        },
+        ToolResultBlock::Image(image) => match &image.source {
+            Some(source) => Content::Image(self::image(image, source)?),
+            None => Content::Text(missing("image", image.error.as_deref())),
+        },
+        ToolResultBlock::Document(document) => Content::Document(self::document(document)?),
+        ToolResultBlock::Video(video) => Content::Video(self::video(video)?),
+        ToolResultBlock::SearchResult(result) => Content::SearchResult(search_result(result)?),
+    })
+}
+
+fn reasoning(reasoning: &Reasoning) -> Result<bedrock::ReasoningContentBlock, BuildError> {
+    Ok(match reasoning {
+        Reasoning::Text { text, signature } => bedrock::ReasoningContentBlock::ReasoningText(
+            bedrock::ReasoningTextBlock::builder()
+                .text(text)
+                .set_signature(signature.clone())
+                .build()?,
+        ),
+        Reasoning::Redacted(bytes) => {
+            bedrock::ReasoningContentBlock::RedactedContent(Blob::new(bytes.as_ref()))
+        }
+    })
+}
+
+fn cited_text(cited: &CitedText) -> bedrock::CitationsContentBlock {
+    let texts = cited
+        .texts
+        .iter()
+        .cloned()
+        .map(bedrock::CitationGeneratedContent::Text);
+    bedrock::CitationsContentBlock::builder()
+        .set_content(Some(texts.collect()))
+        .set_citations(Some(cited.citations.iter().map(citation).collect()))
+        .build()
+}
+
+fn citation(citation: &Citation) -> bedrock::Citation {
+    let unless_empty = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let quotes = citation
+        .quotes
+        .iter()
+        .cloned()
+        .map(bedrock::CitationSourceContent::Text);
+    bedrock::Citation::builder()
+        .set_title(unless_empty(&citation.title))
+        .set_source(unless_empty(&citation.source))
+        .set_source_content(Some(quotes.collect()).filter(|quotes: &Vec<_>| !quotes.is_empty()))
+        .set_location(citation.location.as_ref().map(citation_location))
+        .build()
+}
+
+fn citation_location(location: &CitationLocation) -> bedrock::CitationLocation {
+    use bedrock::CitationLocation as Location;
+    match location {
+        CitationLocation::Web { url, domain } => Location::Web(
+            bedrock::WebLocation::builder()
+                .url(url)
+                .domain(domain)
+                .build(),
+        ),
+        CitationLocation::DocumentCharacters(Range { index, start, end }) => {
+            let location = bedrock::DocumentCharLocation::builder();
+            Location::DocumentChar(
+                location
+                    .document_index(*index)
+                    .start(*start)
+                    .end(*end)
+                    .build(),
+            )
+        }
+        CitationLocation::DocumentPages(Range { index, start, end }) => {
+            let location = bedrock::DocumentPageLocation::builder();
+            Location::DocumentPage(
+                location
+                    .document_index(*index)
+                    .start(*start)
+                    .end(*end)
+                    .build(),
+            )
+        }
+        CitationLocation::DocumentChunks(Range { index, start, end }) => {
+            let location = bedrock::DocumentChunkLocation::builder();
+            Location::DocumentChunk(
+                location
+                    .document_index(*index)
+                    .start(*start)
+                    .end(*end)
+                    .build(),
+            )
+        }
+        CitationLocation::SearchResult(Range { index, start, end }) => {
+            let location = bedrock::SearchResultLocation::builder();
+            Location::SearchResultLocation(
+                location
+                    .search_result_index(*index)
+                    .start(*start)
+                    .end(*end)
+                    .build(),
+            )
+        }
+    }
+}
+
+fn search_result(result: &SearchResult) -> Result<bedrock::SearchResultBlock, BuildError> {
+    let texts = result.texts.iter();
+    let content = texts
+        .map(|text| {
+            bedrock::SearchResultContentBlock::builder()
+                .text(text)
+                .build()
+        })
+        .collect::<Result<_, _>>()?;
+    bedrock::SearchResultBlock::builder()
+        .source(&result.source)
+        .title(&result.title)
+        .set_content(Some(content))
+        .set_citations(citations(result.citations)?)
+        .build()
+}
+
+fn tool_reference(tool: &ToolReference) -> bedrock::ToolReference {
+    let unless_empty = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    bedrock::ToolReference::builder()
+        .name(&tool.name)
+        .set_type(unless_empty(&tool.kind))
+        .set_server_name(unless_empty(&tool.server_name))
+        .build()
+}

@@ -1,0 +1,110 @@
+//! The tools offered to the model.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_bedrockruntime::{error::BuildError, types as bedrock};
+use aws_smithy_types::Document;
+use taiwa_core::{Block, ModelRequest, ToolSpec, tool::ToolChoice};
+
+use super::{content, document};
+
+/// The tools, the choice among them, and the cache point behind them.
+///
+/// Bedrock refuses a conversation with tool calls in it when no tools are declared. Where none
+/// are offered (the choice is [`ToolChoice::Disabled`], or the agent has lost its tools) but the
+/// history has calls, the tools called are declared by name, with an empty input and a
+/// description that tells the model not to call them. A call that it makes all the same is one
+/// of an unknown tool.
+pub(super) fn configuration(
+    request: &ModelRequest,
+) -> Result<Option<bedrock::ToolConfiguration>, BuildError> {
+    let options = &request.options;
+    let disabled = options.tool_choice == Some(ToolChoice::Disabled);
+    let mut tools = Vec::new();
+    if !disabled {
+        for tool in &options.client_tools {
+            tools.push(specification(tool)?);
+        }
+        for name in &options.provider_tools {
+            let tool = bedrock::SystemTool::builder().name(name).build()?;
+            tools.push(bedrock::Tool::SystemTool(tool));
+        }
+    }
+    let offered = !tools.is_empty();
+    if !offered {
+        for name in called(request) {
+            tools.push(withdrawn(name)?);
+        }
+    }
+    if tools.is_empty() {
+        return Ok(None);
+    }
+    if let Some(cache) = options.cache.filter(|cache| cache.tools) {
+        tools.push(bedrock::Tool::CachePoint(content::cache_point(cache.ttl)?));
+    }
+    let choice = options
+        .tool_choice
+        .as_ref()
+        .filter(|_| offered)
+        .map(choice)
+        .transpose()?;
+    bedrock::ToolConfiguration::builder()
+        .set_tools(Some(tools))
+        .set_tool_choice(choice.flatten())
+        .build()
+        .map(Some)
+}
+
+fn specification(tool: &ToolSpec) -> Result<bedrock::Tool, BuildError> {
+    let description = Some(tool.description.clone()).filter(|text| !text.is_empty());
+    bedrock::ToolSpecification::builder()
+        .name(&tool.name)
+        .set_description(description)
+        .input_schema(input_schema(tool.schema.as_str()))
+        .set_strict(tool.strict.then_some(true))
+        .build()
+        .map(bedrock::Tool::ToolSpec)
+}
+
+fn withdrawn(name: &str) -> Result<bedrock::Tool, BuildError> {
+    bedrock::ToolSpecification::builder()
+        .name(name)
+        .description("Not available. Do not call it.")
+        .input_schema(input_schema(r#"{"type":"object"}"#))
+        .build()
+        .map(bedrock::Tool::ToolSpec)
+}
+
+fn input_schema(schema: &str) -> bedrock::ToolInputSchema {
+    // A schema was an object when it was compiled, so the fallback is not met.
+    let schema = document::from_object_text(schema).unwrap_or(Document::Object([].into()));
+    bedrock::ToolInputSchema::Json(schema)
+}
+
+fn choice(choice: &ToolChoice) -> Result<Option<bedrock::ToolChoice>, BuildError> {
+    Ok(match choice {
+        ToolChoice::Disabled => None,
+        ToolChoice::Auto => Some(bedrock::ToolChoice::Auto(
+            bedrock::AutoToolChoice::builder().build(),
+        )),
+        ToolChoice::Any => Some(bedrock::ToolChoice::Any(
+            bedrock::AnyToolChoice::builder().build(),
+        )),
+        ToolChoice::Tool(name) => Some(bedrock::ToolChoice::Tool(
+            bedrock::SpecificToolChoice::builder().name(name).build()?,
+        )),
+    })
+}
+
+/// The names of the tools that the conversation calls.
+fn called(request: &ModelRequest) -> BTreeSet<&str> {
+    let blocks = request.messages.iter().flat_map(|message| &message.content);
+    let calls = blocks.filter_map(|block| {
+        if let Block::ToolCall(call) = block {
+            Some(call)
+        } else {
+            None
+        }
+    });
+    calls.map(|call| call.name.as_str()).collect()
+}
