@@ -1,25 +1,134 @@
-//! The default persona.
+//! The default persona: answers without a scenario.
+//!
+//! It has no model behind it. It reads what kind of request it gets, knows some things
+//! about gRPC, Rust and Bedrock, remembers what the conversation says, computes, calls
+//! declared tools when asked to, and says plainly that it is a simulator. The same
+//! request gets the same answer.
+
+mod arithmetic;
+mod code;
+mod knowledge;
+mod memory;
+mod prompt;
+mod speech;
+mod tools;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
 
 use crate::{
     reply::{Block, Chunks, Reply},
     script::split_words,
-    wire::Request,
+    tokens,
+    wire::{Operation, Request, array},
 };
 
+/// Answers a request that no rule of the script answers.
 pub(crate) fn answer(request: &Request) -> Reply {
-    let text = format!(
-        "You said: {}. I am a simulator of Amazon Bedrock and have no model behind me.",
-        request.prompt()
-    );
-    Reply {
-        content: vec![Block::Text {
-            chunks: Chunks {
-                pieces: split_words(&text),
-                repeat: 1,
-            },
-            citations: vec![],
-        }],
+    if request.operation == Operation::CountTokens {
+        return Reply::default();
+    }
+    let results = request.tool_results();
+    let mut reply = Reply {
         stop_reason: "end_turn".to_owned(),
         ..Reply::default()
+    };
+    if let Some(thought) = thought(request) {
+        reply.content.push(thought);
+    }
+    let text = if results.is_empty() {
+        let calls = tools::calls(request);
+        if !calls.is_empty() {
+            let plain = calls.len() == 1;
+            let lead = if plain {
+                "Let me look that up."
+            } else {
+                "Let me look these up."
+            };
+            reply.content.push(text_block(lead));
+            reply.content.extend(calls);
+            reply.stop_reason = "tool_use".to_owned();
+            return reply;
+        }
+        speech::answer(request)
+    } else {
+        tools::report(&results)
+    };
+    let text = speech::obey(&request.system_text(), text);
+    say(&mut reply, &text, &request.body["inferenceConfig"]);
+    reply
+}
+
+fn text_block(text: &str) -> Block {
+    let chunks = Chunks {
+        pieces: split_words(text),
+        repeat: 1,
+    };
+    Block::Text {
+        chunks,
+        citations: Vec::new(),
     }
 }
+
+/// Puts the text into the reply, as far as stop sequences and `maxTokens` let it.
+fn say(reply: &mut Reply, text: &str, inference: &Value) {
+    let stops = array(&inference["stopSequences"])
+        .iter()
+        .filter_map(Value::as_str);
+    let found = stops
+        .filter_map(|stop| Some((text.find(stop)?, stop)))
+        .min();
+    let text = found.map_or(text, |(end, _)| text.get(..end).unwrap_or(text));
+    let limit = inference["maxTokens"].as_u64().unwrap_or(u64::MAX);
+
+    let mut chars = 0;
+    let mut pieces = split_words(text);
+    let fitting = pieces.iter().take_while(|piece| {
+        chars += piece.chars().count() as u64;
+        tokens::of_chars(chars) <= limit
+    });
+    let fitting = fitting.count();
+    if fitting < pieces.len() {
+        pieces.truncate(fitting);
+        reply.stop_reason = "max_tokens".to_owned();
+    } else if let Some((_, stop)) = found {
+        reply.stop_reason = "stop_sequence".to_owned();
+        reply.additional_fields = Some(json!({"stop_sequence": stop}));
+    }
+    let chunks = Chunks { pieces, repeat: 1 };
+    reply.content.push(Block::Text {
+        chunks,
+        citations: Vec::new(),
+    });
+}
+
+/// A reasoning block, where the request switches reasoning on as Anthropic's models have it.
+fn thought(request: &Request) -> Option<Block> {
+    let fields = &request.body["additionalModelRequestFields"];
+    let switch = fields
+        .get("thinking")
+        .or_else(|| fields.get("reasoning_config"))?;
+    if !["enabled", "adaptive"].contains(&switch["type"].as_str()?) {
+        return None;
+    }
+    let topic = prompt::topic(&request.prompt());
+    let text = format!(
+        "The user writes about {topic}. I look at what kind of request it is, at what was said \
+         before, and at the tools that were declared, and then answer."
+    );
+    let signature = BASE64_STANDARD.encode(format!(
+        "simulator:{:08x}",
+        crc32fast::hash(text.as_bytes())
+    ));
+    let chunks = Chunks {
+        pieces: split_words(&text),
+        repeat: 1,
+    };
+    Some(Block::Reasoning {
+        chunks,
+        signature: Some(signature),
+    })
+}
+
+#[cfg(test)]
+mod tests;

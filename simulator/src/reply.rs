@@ -41,20 +41,6 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// An answer of one text block that ends its turn.
-    #[cfg(test)]
-    pub(crate) fn text(pieces: &[&str]) -> Self {
-        let pieces = pieces.iter().map(|&piece| piece.to_owned()).collect();
-        Self {
-            content: vec![Block::Text {
-                chunks: Chunks { pieces, repeat: 1 },
-                citations: vec![],
-            }],
-            stop_reason: "end_turn".to_owned(),
-            ..Self::default()
-        }
-    }
-
     /// The content as one message of Converse.
     pub(crate) fn message(&self) -> Value {
         let content: Vec<Value> = self.content.iter().filter_map(Block::to_json).collect();
@@ -90,14 +76,6 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
-    /// One piece.
-    pub(crate) fn whole(text: impl Into<String>) -> Self {
-        Self {
-            pieces: vec![text.into()],
-            repeat: 1,
-        }
-    }
-
     pub(crate) fn count(&self) -> u64 {
         self.pieces.len() as u64 * self.repeat
     }
