@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its footing is gone")]
 
+mod cli;
 mod connections;
 mod conversations;
 mod errors;

@@ -1,0 +1,241 @@
+//! Flags and variables, each defined once.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use taiwa_client::pb;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    the answer is complete
+  1    something else failed; standard error says what
+  2    the command line cannot be understood
+  3    the server refused the request
+  4    no server was reached, or it cannot take calls at present
+  5    throttled, or a limit or quota is used up
+  6    the deadline passed
+  7    the answer broke off; what was printed is a part of it
+  130  interrupted
+
+Standard output carries the answer alone; all else goes to standard error.";
+
+/// Talks to agents on a Taiwa server.
+///
+/// Without a server at hand, `taiwa-server --offline` starts one that needs no account.
+#[derive(Debug, Parser)]
+#[command(name = "taiwa", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    #[command(flatten)]
+    pub(crate) display: Display,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How the server is reached.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Server")]
+pub(crate) struct Server {
+    /// Address of the server, beginning with http:// or https://
+    #[arg(
+        long,
+        global = true,
+        env = "TAIWA_ENDPOINT",
+        default_value = "http://127.0.0.1:50051",
+        value_name = "URL"
+    )]
+    pub(crate) endpoint: String,
+    /// Certificate authority to trust instead of the machine's (PEM)
+    #[arg(long, global = true, env = "TAIWA_CA_FILE", value_name = "PATH")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Certificate to show to the server (PEM)
+    #[arg(
+        long,
+        global = true,
+        env = "TAIWA_CERT_FILE",
+        value_name = "PATH",
+        requires = "key_file"
+    )]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// Key of that certificate (PEM)
+    #[arg(
+        long,
+        global = true,
+        env = "TAIWA_KEY_FILE",
+        value_name = "PATH",
+        requires = "cert_file"
+    )]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+/// How answers are shown.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Display")]
+pub(crate) struct Display {
+    /// Print protobuf's JSON, one object a line, for scripts
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Render Markdown in colours: by itself on a terminal, or as said here
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+    /// No colours; any value does, as with other programs
+    #[arg(long, global = true, env = "NO_COLOR", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "1")]
+    pub(crate) no_color: Option<String>,
+    /// Show the model's reasoning too
+    #[arg(long, global = true)]
+    pub(crate) show_reasoning: bool,
+    /// Report tokens and time after each answer, on standard error
+    #[arg(long, global = true)]
+    pub(crate) usage: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Ask, and print the answer when it is whole (Invoke)
+    Invoke(Asked),
+    /// Ask, and print the answer as it comes (InvokeStream)
+    Stream(Asked),
+    /// Talk back and forth; type while the answer streams (Converse)
+    Chat(Chat),
+    /// Ask the same whole and streamed, and show the difference in time
+    Compare(Compare),
+    /// List the agents of the server, or describe one
+    Agents(Agents),
+    /// Count the input tokens of a prompt without running it (CountTokens)
+    Count(Asked),
+}
+
+/// A prompt with its settings.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Asked {
+    /// The prompt; `-`, or nothing while something is piped in, reads standard input
+    pub(crate) prompt: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Attach an image, a document, audio or video; may be given several times
+    #[arg(long = "file", value_name = "PATH")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Settings of a turn or of a conversation.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Turn")]
+pub(crate) struct Settings {
+    /// Agent to ask [default: the server's default agent]
+    #[arg(long, value_name = "ID")]
+    pub(crate) agent: Option<String>,
+    /// Session to continue, made on first use [default: a new one]
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Model, where the agent lets callers choose
+    #[arg(long, value_name = "ID")]
+    pub(crate) model: Option<String>,
+    /// System prompt, where the agent lets callers set it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// Most tokens to generate in one model call
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) max_tokens: Option<i32>,
+    /// Randomness, 0 to 1
+    #[arg(long, value_name = "X")]
+    pub(crate) temperature: Option<f32>,
+    /// Longest time for the whole call, such as 30s or 2m
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Chat {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// What becomes of a prompt that is sent while an answer runs
+    #[arg(long, value_enum, default_value_t = WhileBusy::Queue)]
+    pub(crate) while_busy: WhileBusy,
+}
+
+/// What becomes of input while a turn runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhileBusy {
+    /// It waits for the answer to end
+    Queue,
+    /// It ends the answer and is answered itself
+    Interrupt,
+    /// It joins the running turn before the next model call
+    Steer,
+    /// It is refused
+    Reject,
+    /// As interrupt, and the conversation forgets the interrupted turn
+    Replace,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Compare {
+    #[command(flatten)]
+    pub(crate) asked: Asked,
+    /// Ask whole first and streamed after it, instead of both at once
+    #[arg(long)]
+    pub(crate) one_after_other: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Agents {
+    #[command(subcommand)]
+    pub(crate) command: Option<AgentsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentsCommand {
+    /// List all agents
+    List,
+    /// Describe one agent
+    Show {
+        /// The agent's id
+        id: String,
+    },
+}
+
+impl WhileBusy {
+    pub(crate) fn policy(self) -> pb::InputPolicy {
+        match self {
+            Self::Queue => pb::InputPolicy::Queue,
+            Self::Interrupt => pb::InputPolicy::Interrupt,
+            Self::Steer => pb::InputPolicy::Steer,
+            Self::Reject => pb::InputPolicy::Reject,
+            Self::Replace => pb::InputPolicy::Replace,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings as the contract has them.
+    pub(crate) fn options(&self) -> pb::TurnOptions {
+        pb::TurnOptions {
+            model_id: self.model.clone().unwrap_or_default(),
+            system: self.system.clone().unwrap_or_default(),
+            max_tokens: self.max_tokens,
+            temperature: self.temperature,
+            ..Default::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,142 @@
+//! Lines that stay, and below them lines that are drawn again and again.
+
+use std::{
+    borrow::Cow,
+    io::{self, Write as _},
+};
+
+use crate::failure::Failure;
+
+/// The lower part of a terminal: what was printed scrolls away above, the live
+/// lines at the bottom are replaced with each drawing.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    painted: bool,
+    /// Rows from the first live line to the cursor.
+    cursor_row: usize,
+}
+
+/// Where the cursor stands among the live lines.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cursor {
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+}
+
+impl Screen {
+    /// Begins below what is on the terminal; lines lose their colours unless `painted`.
+    pub(crate) fn new(painted: bool) -> Self {
+        Self {
+            painted,
+            cursor_row: 0,
+        }
+    }
+
+    /// Prints `finished` for good, and `live` below it until the next drawing.
+    ///
+    /// Live lines beyond the height of the terminal are left out from the top,
+    /// where they could not be wiped off again.
+    pub(crate) fn draw(
+        &mut self,
+        finished: &[String],
+        live: &[String],
+        cursor: Option<Cursor>,
+    ) -> Result<(), Failure> {
+        let (_, rows) = crossterm::terminal::size().unwrap_or((80, 24));
+        let hidden = live
+            .len()
+            .saturating_sub(usize::from(rows).saturating_sub(1));
+        let live = &live[hidden..];
+        let frame = self.frame(
+            finished,
+            live,
+            cursor.map(|cursor| Cursor {
+                row: cursor.row.saturating_sub(hidden),
+                ..cursor
+            }),
+        );
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(frame.as_bytes())?;
+        Ok(stdout.flush()?)
+    }
+
+    /// Everything to write for one drawing. Terminals that know it show it at
+    /// once, between the marks of a synchronized update.
+    fn frame(&mut self, finished: &[String], live: &[String], cursor: Option<Cursor>) -> String {
+        let mut frame = "\x1b[?2026h".to_owned();
+        if self.cursor_row > 0 {
+            frame.push_str(&format!("\x1b[{}A", self.cursor_row));
+        }
+        frame.push_str("\r\x1b[J");
+        for line in finished {
+            frame.push_str(&self.look(line));
+            frame.push_str("\r\n");
+        }
+        let lines: Vec<_> = live.iter().map(|line| self.look(line)).collect();
+        frame.push_str(&lines.join("\r\n"));
+        let last_row = live.len().saturating_sub(1);
+        self.cursor_row = last_row;
+        if let Some(cursor) = cursor {
+            self.cursor_row = cursor.row.min(last_row);
+            if last_row > self.cursor_row {
+                frame.push_str(&format!("\x1b[{}A", last_row - self.cursor_row));
+            }
+            frame.push('\r');
+            if cursor.column > 0 {
+                frame.push_str(&format!("\x1b[{}C", cursor.column));
+            }
+        }
+        frame.push_str("\x1b[?2026l");
+        frame
+    }
+
+    fn look<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        if self.painted || !line.contains('\x1b') {
+            return Cow::Borrowed(line);
+        }
+        let mut parts = line.split("\x1b[");
+        let mut plain = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            plain.push_str(part.split_once('m').map_or(part, |(_, text)| text));
+        }
+        Cow::Owned(plain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn live_lines_are_wiped_off_and_finished_ones_stay() {
+        let mut screen = Screen::new(true);
+        let first = screen.frame(&[], &["a".to_owned(), "b".to_owned()], None);
+        let cursor = Cursor { row: 0, column: 3 };
+        let second = screen.frame(
+            &["A".to_owned()],
+            &["b".to_owned(), "> x".to_owned()],
+            Some(cursor),
+        );
+        let third = screen.frame(&["B".to_owned()], &[], None);
+        let show = |frame: String| {
+            frame
+                .replace('\x1b', "^")
+                .replace("^[?2026h", "")
+                .replace("^[?2026l", "")
+        };
+        assert_eq!(show(first), "\r^[Ja\r\nb");
+        assert_eq!(show(second), "^[1A\r^[JA\r\nb\r\n> x^[1A\r^[3C");
+        assert_eq!(show(third), "\r^[JB\r\n");
+    }
+
+    #[test]
+    fn without_colours_the_text_stays() {
+        let mut screen = Screen::new(false);
+        let frame = screen.frame(
+            &[crate::render::bold("a") + "b" + &crate::render::dim("c")],
+            &[],
+            None,
+        );
+        assert!(frame.contains("abc"), "{frame:?}");
+    }
+}

@@ -1,0 +1,160 @@
+//! `taiwa stream`: the answer as it comes.
+
+use std::io::{self, Write as _};
+
+use taiwa_client::{Event, Turn, pb};
+
+use crate::{
+    answer::Answer,
+    args::{Asked, Server},
+    failure::Failure,
+    json::Json,
+    output::Output,
+    request::{connect, request},
+    screen::Screen,
+    spinner::Spinner,
+};
+
+pub(crate) async fn run(server: &Server, asked: Asked, output: &Output) -> Result<(), Failure> {
+    let request = request(&asked)?;
+    let spinner = Spinner::start(output, "waiting for the first words");
+    let client = connect(server).await?;
+    let mut turn = tokio::select! {
+        turn = client.stream(request) => turn?,
+        _ = tokio::signal::ctrl_c() => return Err(Failure::interrupted()),
+    };
+    let mut printer = Printer::new(output, spinner)?;
+    let outcome = tokio::select! {
+        outcome = print(&mut turn, &mut printer) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+    };
+    printer.end()?;
+    let result = turn.result();
+    if let Some(result) = result {
+        output.remark_on(result);
+    }
+    outcome.map_err(|failure| match result {
+        Some(result) => failure.unless_whole(result),
+        None => failure,
+    })?;
+    result.and_then(Failure::of_result).map_or(Ok(()), Err)
+}
+
+async fn print(turn: &mut Turn, printer: &mut Printer<'_>) -> Result<(), Failure> {
+    while let Some(event) = turn.next().await? {
+        printer.print(event)?;
+    }
+    Ok(())
+}
+
+/// Puts events on standard output in the form that was asked for.
+pub(crate) struct Printer<'a> {
+    output: &'a Output,
+    spinner: Spinner,
+    form: Form,
+}
+
+enum Form {
+    Json(Json),
+    Live { screen: Screen, answer: Answer },
+    Rendered(Answer),
+    Plain { line_is_open: bool, reasons: bool },
+}
+
+impl<'a> Printer<'a> {
+    /// Prints one turn; the spinner turns until the first words are there.
+    pub(crate) fn new(output: &'a Output, spinner: Spinner) -> Result<Self, Failure> {
+        let answer = || Answer::new(output.width(), output.reasoning);
+        let form = if output.json {
+            Form::Json(Json::new()?)
+        } else if output.rendered && output.terminal {
+            Form::Live {
+                screen: Screen::new(output.painted),
+                answer: answer(),
+            }
+        } else if output.rendered {
+            Form::Rendered(answer())
+        } else {
+            Form::Plain {
+                line_is_open: false,
+                reasons: false,
+            }
+        };
+        Ok(Self {
+            output,
+            spinner,
+            form,
+        })
+    }
+
+    /// Prints what the event adds.
+    pub(crate) fn print(&mut self, event: Event) -> Result<(), Failure> {
+        match &mut self.form {
+            Form::Json(json) => {
+                let event = pb::Event::from(event);
+                self.output.write(&json.line("Event", &event)?)
+            }
+            Form::Live { screen, answer } => {
+                answer.follow(&event);
+                if answer.is_empty() {
+                    return Ok(());
+                }
+                self.spinner.stop();
+                screen.draw(&answer.take_finished(), &answer.unfinished(), None)
+            }
+            Form::Rendered(answer) => {
+                answer.follow(&event);
+                lines(self.output, answer)
+            }
+            Form::Plain {
+                line_is_open,
+                reasons,
+            } => {
+                if let Some(text) = event.text() {
+                    if std::mem::take(reasons) {
+                        self.output.remark("");
+                    }
+                    *line_is_open = !text.ends_with('\n') && (*line_is_open || !text.is_empty());
+                    return self.output.write(text);
+                }
+                if let Some(reasoning) = event.reasoning().filter(|_| self.output.reasoning) {
+                    *reasons = true;
+                    write!(io::stderr().lock(), "{reasoning}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends what is unfinished as it stands, and the line it stands on.
+    pub(crate) fn end(&mut self) -> Result<(), Failure> {
+        self.spinner.stop();
+        match &mut self.form {
+            Form::Json(_) => Ok(()),
+            Form::Live { screen, answer } => {
+                answer.end();
+                screen.draw(&answer.take_finished(), &[], None)
+            }
+            Form::Rendered(answer) => {
+                answer.end();
+                lines(self.output, answer)
+            }
+            Form::Plain { line_is_open, .. } => {
+                if std::mem::take(line_is_open) {
+                    return self.output.write("\n");
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn lines(output: &Output, answer: &mut Answer) -> Result<(), Failure> {
+    let lines = answer.take_finished();
+    output.write(
+        &lines
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect::<String>(),
+    )
+}
