@@ -194,7 +194,10 @@ fn list(reading: &Reading, prompt: &str) -> String {
         }
         None => {
             let topic = topic(prompt);
-            let points = GENERAL.iter().take(count).map(|point| point.replace("{topic}", &topic));
+            let points = GENERAL
+                .iter()
+                .take(count)
+                .map(|point| point.replace("{topic}", &topic));
             let points = points.collect();
             (topic, points)
         }
@@ -474,7 +477,11 @@ fn list_of<'a>(points: impl Iterator<Item = &'a str>, mark: &str) -> String {
 
 fn capitalized(text: &str) -> String {
     // Names such as gRPC keep their spelling.
-    if text.split(' ').next().is_some_and(|first| first.contains(char::is_uppercase)) {
+    if text
+        .split(' ')
+        .next()
+        .is_some_and(|first| first.contains(char::is_uppercase))
+    {
         return text.to_owned();
     }
     let mut letters = text.chars();
