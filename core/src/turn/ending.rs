@@ -147,13 +147,15 @@ impl Turn {
         if ending.is_final() {
             return self.finish(ending, ctx);
         }
-        self.park();
+        self.park(ctx.now);
         let result = self.snapshot(ctx.out.last_sequence() + 1, ctx.now);
         self.tell(ctx, Payload::TurnEnded(Box::new(result.clone())));
         result
     }
 
     fn finish(&mut self, ending: Ending, ctx: &mut Context<'_>) -> TurnResult {
+        // The pause had its own end, which no event of the turn may follow.
+        self.continue_turn(ctx);
         if let Some(cause) = ending.interruption {
             self.tell(ctx, Payload::Interrupted(cause));
         }
@@ -183,10 +185,14 @@ impl Turn {
 
     /// Closes an open model call and keeps what was sent of its output; tells whether any was.
     fn abort_model(&mut self, ending: &Ending, ctx: &mut Context<'_>) -> bool {
-        let Phase::Calling(step) = std::mem::replace(&mut self.phase, Phase::Between) else {
+        let phase = std::mem::replace(&mut self.phase, Phase::Between);
+        let Phase::Calling(step) = phase else {
+            self.phase = phase;
             return false;
         };
-        ctx.out.command(Command::AbortModel(step.id()));
+        if !step.is_over() {
+            ctx.out.command(Command::AbortModel(step.id()));
+        }
         self.record(&step, step.estimate());
         let blocks = step.blocks();
         if !blocks.is_empty() {
@@ -200,7 +206,7 @@ impl Turn {
                 let kept = ctx.history.add_assistant(&message);
                 if kept.is_some_and(|kept| kept.open_calls().next().is_some()) {
                     let origin = ctx.ids.origin(&self.id, ctx.now);
-                    let text = close_text(ending);
+                    let text = "not run: the answer was cut off before its calls were handed out";
                     self.made.extend(ctx.history.answer(
                         Vec::new(),
                         text,
