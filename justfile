@@ -28,7 +28,9 @@ e2e *PATTERN:
 
 # Feeds TARGET with bytes for SECONDS; needs cargo-fuzz and a nightly toolchain.
 fuzz TARGET="frames" SECONDS="60":
-    cargo +nightly fuzz run {{ TARGET }} -- -max_total_time={{ SECONDS }}
+    cp Cargo.lock fuzz/Cargo.lock
+    mkdir -p fuzz/corpus/{{ TARGET }}
+    cargo +nightly fuzz run {{ TARGET }} fuzz/corpus/{{ TARGET }} fuzz/seeds/{{ TARGET }} -- -max_total_time={{ SECONDS }}
 
 # Compares Taiwa with a bare relay; bench/README.md says how to read it.
 bench *OPTIONS:

@@ -21,6 +21,8 @@ const FENCES: [Fence; 2] = [
             "server/src/model/bedrock.rs",
             "server/src/model/bedrock/",
             "simulator/tests/",
+            // A sample in an answer about code.
+            "simulator/src/persona/code.rs",
             "client/tests/",
             "e2e/",
             "bench/",
@@ -38,6 +40,8 @@ const FENCES: [Fence; 2] = [
             "server/src/app/",
             "server/src/grpc.rs",
             "server/src/grpc/",
+            "server/src/transport.rs",
+            "server/src/transport/",
             "server/tests/",
             "client/",
             "e2e/",
@@ -145,7 +149,9 @@ struct File {
 
 impl File {
     fn is_test(&self) -> bool {
-        self.path.starts_with("tests/") || self.path.contains("/tests/")
+        self.path.starts_with("tests/")
+            || self.path.contains("/tests/")
+            || self.path.ends_with("/tests.rs")
     }
 }
 
