@@ -223,12 +223,12 @@ impl Player {
         let start = out.len();
         events::block_delta(out, content, block as u64, number);
         self.chunks += 1;
-        match self.framed(out, start) {
-            Step::Sent => self
-                .fault(Place::AfterChunk(self.chunks), out)
-                .unwrap_or(Step::Sent),
-            other => other,
+        let step = self.framed(out, start);
+        if step != Step::Sent {
+            return step;
         }
+        self.fault(Place::AfterChunk(self.chunks), out)
+            .unwrap_or(Step::Sent)
     }
 
     /// The fault of a place, once.

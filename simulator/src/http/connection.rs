@@ -18,8 +18,10 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
+    runtime::Handle,
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -35,6 +37,9 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(20);
 /// Bytes that hyper buffers between a body and the socket; small, so that a client that
 /// does not read is felt soon.
 const WRITE_BUFFER: usize = 128 * 1024;
+
+/// How long a connection that is cut by FIN waits for the peer's.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Accepts connections until `stop`, then ends all of them.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
@@ -65,7 +70,7 @@ async fn serve_connection(stream: TcpStream, state: Arc<State>) {
     }
     let line = Arc::new(Line::default());
     let io = TokioIo::new(Tap {
-        stream,
+        stream: Some(stream),
         line: Arc::clone(&line),
     });
     let service = service_fn(move |request| route(request, Arc::clone(&state), Arc::clone(&line)));
@@ -138,17 +143,48 @@ impl Line {
 /// A socket that reports flushes and can be cut from a response body.
 #[derive(Debug)]
 struct Tap {
-    stream: TcpStream,
+    /// Taken only when it is dropped.
+    stream: Option<TcpStream>,
     line: Arc<Line>,
+}
+
+impl Tap {
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.stream
+            .as_mut()
+            .map(Pin::new)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
 }
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        if self.line.cut.load(Ordering::Acquire) == Line::RESET
-            && let Err(error) = self.stream.set_zero_linger()
-        {
-            tracing::warn!(%error, "cannot reset a connection; it is closed in order");
+        let Some(stream) = self.stream.take() else {
+            return;
+        };
+        match self.line.cut.load(Ordering::Acquire) {
+            Line::RESET => {
+                if let Err(error) = stream.set_zero_linger() {
+                    tracing::warn!(%error, "cannot reset a connection; it is closed in order");
+                }
+            }
+            Line::CLOSED => {
+                // Detached because nobody is left to own it; it ends after `LINGER`.
+                if let Ok(runtime) = Handle::try_current() {
+                    runtime.spawn(timeout(LINGER, close_in_order(stream)));
+                }
+            }
+            _ => {}
         }
+    }
+}
+
+/// Sends FIN and reads until the peer does: the kernel sends RST instead when a socket is
+/// closed with bytes that nobody read.
+async fn close_in_order(mut stream: TcpStream) {
+    if stream.shutdown().await.is_ok() {
+        let mut unread = [0; 4096];
+        while matches!(stream.read(&mut unread).await, Ok(1..)) {}
     }
 }
 
@@ -160,7 +196,7 @@ impl AsyncRead for Tap {
     ) -> Poll<io::Result<()>> {
         self.line.reader.register(cx.waker());
         self.line.check()?;
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        self.stream()?.poll_read(cx, buf)
     }
 }
 
@@ -171,7 +207,7 @@ impl AsyncWrite for Tap {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.line.check()?;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.stream()?.poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -180,15 +216,17 @@ impl AsyncWrite for Tap {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.line.check()?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.stream()?.poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream
+            .as_ref()
+            .is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx)?;
+        let flushed = self.stream()?.poll_flush(cx)?;
         if flushed.is_ready() {
             self.line.flushes.fetch_add(1, Ordering::AcqRel);
             self.line.flushed.wake();
@@ -197,6 +235,6 @@ impl AsyncWrite for Tap {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 }

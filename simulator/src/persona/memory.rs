@@ -106,7 +106,7 @@ pub(super) fn name(messages: &[Value]) -> Option<String> {
         .iter()
         .filter(|message| message["role"] == "user")
         .map(message_text);
-    texts.filter_map(|text| told_name(&text)).last()
+    texts.filter_map(|text| told_name(&text)).next_back()
 }
 
 fn split_last_user(messages: &[Value]) -> (&[Value], &[Value]) {
@@ -162,7 +162,7 @@ fn fact(messages: &[Value], subject: &str) -> Option<String> {
     facts
         .filter(|(about, _)| about == subject)
         .map(|(_, fact)| fact)
-        .last()
+        .next_back()
 }
 
 fn asked_possession(lower: &str) -> Option<String> {

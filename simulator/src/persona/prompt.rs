@@ -26,10 +26,17 @@ pub(super) enum Kind {
     Poem,
     Joke,
     Comparison,
+    Explanation(Side),
+}
+
+/// Which side of a subject a prompt asks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    What,
     Why,
     How,
-    What,
-    Other,
+    /// It does not ask; it says something.
+    Statement,
 }
 
 /// A prompt in lower case, split into words.
@@ -131,17 +138,17 @@ impl Reading {
         } else if short && self.has_any(&["bye", "goodbye", "cya"]) {
             Kind::Farewell
         } else if self.has_word("why") {
-            Kind::Why
+            Kind::Explanation(Side::Why)
         } else if self.has_word("how") {
-            Kind::How
+            Kind::Explanation(Side::How)
         } else if self.has_any(&[
             "what", "what's", "which", "explain", "describe", "define", "tell", "who", "when",
             "where",
         ]) || self.lower.trim_end().ends_with('?')
         {
-            Kind::What
+            Kind::Explanation(Side::What)
         } else {
-            Kind::Other
+            Kind::Explanation(Side::Statement)
         }
     }
 

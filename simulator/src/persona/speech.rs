@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     arithmetic, code, knowledge, memory,
-    prompt::{Kind, Reading, topic},
+    prompt::{Kind, Reading, Side, topic},
 };
 use crate::wire::{Request, array, message_text};
 
@@ -42,9 +42,7 @@ pub(super) fn answer(request: &Request) -> String {
         Kind::Joke => pick(&prompt, JOKES).to_owned(),
         Kind::List => list(&reading, &prompt),
         Kind::Comparison => compare(&reading, &prompt),
-        kind @ (Kind::Why | Kind::How | Kind::What | Kind::Other) => {
-            explain(kind, &reading, &prompt, messages)
-        }
+        Kind::Explanation(side) => explain(side, &reading, &prompt, messages),
     }
 }
 
@@ -147,7 +145,7 @@ fn article(noun: &str) -> &'static str {
     }
 }
 
-fn explain(kind: Kind, reading: &Reading, prompt: &str, messages: &[Value]) -> String {
+fn explain(side: Side, reading: &Reading, prompt: &str, messages: &[Value]) -> String {
     let earlier = messages
         .split_last()
         .map_or(&[][..], |(_, earlier)| earlier);
@@ -164,16 +162,16 @@ fn explain(kind: Kind, reading: &Reading, prompt: &str, messages: &[Value]) -> S
             .find_map(|text| knowledge::find(&text.to_lowercase()))
     });
     let Some(subject) = subject else {
-        return improvise(kind, prompt);
+        return improvise(side, prompt);
     };
     let told = earlier
         .iter()
         .any(|it| it["role"] == "assistant" && message_text(it).contains(subject.what));
-    let (first, second) = match kind {
-        Kind::Why => (subject.why, subject.how),
-        Kind::How => (subject.how, subject.why),
-        _ if told => (subject.how, subject.why),
-        _ => (subject.what, subject.why),
+    let (first, second) = match side {
+        Side::Why => (subject.why, subject.how),
+        Side::How => (subject.how, subject.why),
+        Side::What | Side::Statement if told => (subject.how, subject.why),
+        Side::What | Side::Statement => (subject.what, subject.why),
     };
     let points = list_of(subject.points.iter().take(3).copied(), "- ");
     format!(
@@ -243,26 +241,26 @@ fn compare(reading: &Reading, prompt: &str) -> String {
 }
 
 /// An answer about something that the persona knows nothing about.
-fn improvise(kind: Kind, prompt: &str) -> String {
+fn improvise(side: Side, prompt: &str) -> String {
     let topic = topic(prompt);
-    let lead = match kind {
-        Kind::Why => {
+    let lead = match side {
+        Side::Why => {
             format!("There is rarely one reason; with {topic}, I would look at three sides.")
         }
-        Kind::How => format!("Taking {topic} step by step usually works best."),
-        Kind::What => format!("You are asking about {topic}, and a good answer has three parts."),
-        _ => format!("I see that this is about {topic}."),
+        Side::How => format!("Taking {topic} step by step usually works best."),
+        Side::What => format!("You are asking about {topic}, and a good answer has three parts."),
+        Side::Statement => format!("I see that this is about {topic}."),
     };
-    let body = match kind {
-        Kind::Why => format!(
+    let body = match side {
+        Side::Why => format!(
             "- **History:** how {topic} came to be as it is.\n- **Incentives:** who gains from it.\n- \
              **Constraints:** what could not have been done otherwise."
         ),
-        Kind::How => format!(
+        Side::How => format!(
             "1. Say what a good result with {topic} would look like.\n2. Do the smallest part of it \
              that can be checked.\n3. Check it, keep what works, and go on from there."
         ),
-        _ => format!(
+        Side::What | Side::Statement => format!(
             "- **What it is:** a short definition of {topic} in plain words.\n- **What it is not:** \
              the thing it is most often mistaken for.\n- **An example:** one case, worked out to the end."
         ),

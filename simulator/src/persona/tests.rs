@@ -23,11 +23,13 @@ fn conversation(turns: &[&str]) -> Value {
 }
 
 fn said(reply: &Reply) -> String {
-    let blocks = reply.content.iter().filter_map(|block| match block {
-        Block::Text { chunks, .. } => Some(chunks.join()),
-        _ => None,
-    });
-    blocks.collect()
+    let mut text = String::new();
+    for block in &reply.content {
+        if let Block::Text { chunks, .. } = block {
+            text.push_str(&chunks.join());
+        }
+    }
+    text
 }
 
 fn ask(prompt: &str) -> String {

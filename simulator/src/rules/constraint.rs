@@ -22,9 +22,11 @@ pub(super) struct Checker {
 pub(super) struct Text {
     pub(super) min: usize,
     pub(super) max: usize,
-    /// The pattern of the service model, and whether a character fits it.
-    pub(super) pattern: Option<(&'static str, fn(char) -> bool)>,
+    pub(super) pattern: Option<Pattern>,
 }
+
+/// A pattern of the service model, and whether a character fits it.
+type Pattern = (&'static str, fn(char) -> bool);
 
 impl Text {
     pub(super) const ANY: Self = Self {

@@ -1,5 +1,8 @@
 //! The simulator through the real AWS SDK: content, exceptions, faults, and the journal.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "the SDK's enums can grow")]
+
 mod blocks;
 mod exceptions;
 mod faults;
