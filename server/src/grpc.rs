@@ -1,4 +1,11 @@
-//! The gRPC face: frames in, events out.
+//! The gRPC face: frames are converted once, calls become views of a session's log.
 
+pub mod agent;
+mod codec;
+mod converse;
 pub mod convert;
+mod deadline;
+mod events;
+mod request_ids;
+pub mod service;
 pub mod status;

@@ -1,1 +1,11 @@
-//! Placeholder.
+//! Taiwa's server: gRPC, sessions, Bedrock.
+//!
+//! [`app::start`] puts a whole server together; the modules are public for those who embed parts
+//! of it, and for tests.
+
+pub mod agents;
+pub mod grpc;
+pub mod model;
+pub mod session;
+pub mod shutdown;
+pub mod transport;

@@ -18,3 +18,8 @@ pub mod request;
 pub mod time;
 mod tool;
 mod violations;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod robustness;

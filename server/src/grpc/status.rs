@@ -23,11 +23,13 @@ use super::convert::time;
 const MAX_STATUS_BYTES: usize = 4096;
 
 /// Most bytes of a status's text, which is sent twice: as the message, and within the details.
-const MAX_MESSAGE_BYTES: usize = 768;
+const MAX_MESSAGE_BYTES: usize = 640;
 
-/// Most facts, and most bytes of a fact's key and value.
-const MAX_FACTS: usize = 12;
-const MAX_FACT_BYTES: (usize, usize) = (64, 128);
+/// Most bytes of a fact's key and value.
+const MAX_FACT_BYTES: (usize, usize) = (64, 160);
+
+/// Most bytes of all facts.
+const MAX_FACTS_BYTES: usize = 1280;
 
 /// Most bytes of the path and of the text of a field at fault.
 const MAX_VIOLATION_BYTES: (usize, usize) = (192, 320);
@@ -42,6 +44,9 @@ const DEFAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The fact that tells how many fields are at fault, where not all are listed.
 pub(super) const VIOLATIONS_TOTAL: &str = "violations_total";
+
+/// The fact that tells how many facts there was no room for.
+const FACTS_LEFT_OUT: &str = "facts_left_out";
 
 /// Tells the status code of a reason.
 pub fn code(reason: Reason) -> Code {
@@ -167,6 +172,38 @@ pub fn turn_error(failure: &Failure) -> pb::TurnError {
     }
 }
 
+/// Makes the status of a request whose bytes are no message of its method.
+pub fn undecodable(error: &prost::DecodeError) -> Status {
+    let text = format!("the request is not a valid message of this method: {error}");
+    status(&Failure::new(Reason::InvalidRequest, text))
+}
+
+/// Tells why a stream of requests broke off, from what tonic says of it.
+pub fn of_broken_stream(status: &Status) -> Failure {
+    match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted => {
+            Failure::new(Reason::LimitExceeded, status.message())
+        }
+        Code::InvalidArgument => Failure::new(Reason::InvalidRequest, status.message()),
+        Code::Unimplemented => Failure::new(Reason::InvalidRequest, status.message()),
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::Unauthenticated => {
+            Failure::new(Reason::Cancelled, "the client's stream of frames broke off")
+        }
+    }
+}
+
 /// What a caller is told of a failure, by whichever way.
 struct Told {
     message: String,
@@ -177,13 +214,7 @@ struct Told {
 impl Told {
     fn of(failure: &Failure) -> Self {
         let is_internal = failure.reason == Reason::Internal;
-        let facts: BTreeMap<_, _> = failure
-            .metadata
-            .iter()
-            .filter(|(key, _)| !is_internal || is_support_id(key))
-            .take(MAX_FACTS)
-            .map(|(key, value)| (cut(key, MAX_FACT_BYTES.0), cut(value, MAX_FACT_BYTES.1)))
-            .collect();
+        let facts = facts(failure, is_internal);
         // What went wrong inside is for the log; the ids lead the operator there.
         let message = if is_internal {
             match facts.get("session_id") {
@@ -201,11 +232,36 @@ impl Told {
     }
 
     fn facts_bytes(&self) -> usize {
-        self.facts
-            .iter()
-            .map(|(key, value)| key.len() + value.len() + FRAMING_BYTES)
-            .sum()
+        self.facts.iter().map(fact_bytes).sum()
     }
+}
+
+/// The facts that a caller is told, as far as there is room.
+fn facts(failure: &Failure, is_internal: bool) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    let mut room = MAX_FACTS_BYTES;
+    let mut left_out = 0_usize;
+    for (key, value) in &failure.metadata {
+        if is_internal && !is_support_id(key) {
+            continue;
+        }
+        let fact = (cut(key, MAX_FACT_BYTES.0), cut(value, MAX_FACT_BYTES.1));
+        match room.checked_sub(fact_bytes((&fact.0, &fact.1))) {
+            Some(rest) => {
+                room = rest;
+                facts.insert(fact.0, fact.1);
+            }
+            None => left_out += 1,
+        }
+    }
+    if left_out > 0 {
+        facts.insert(FACTS_LEFT_OUT.to_owned(), left_out.to_string());
+    }
+    facts
+}
+
+fn fact_bytes((key, value): (&String, &String)) -> usize {
+    key.len() + value.len() + FRAMING_BYTES
 }
 
 fn is_support_id(key: &str) -> bool {
@@ -258,3 +314,6 @@ fn cut(text: &str, max_bytes: usize) -> String {
     let kept = &text[..text.floor_char_boundary(max_bytes.saturating_sub(NOTE_BYTES))];
     format!("{kept}… ({} bytes left out)", text.len() - kept.len())
 }
+
+#[cfg(test)]
+mod tests;

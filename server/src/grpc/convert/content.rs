@@ -4,9 +4,11 @@ mod media;
 mod read;
 mod write;
 
-pub use self::write::block;
+pub use self::write::{block, text};
 pub(super) use self::{
     read::{Place, blocks, cache_ttl, tool_result},
     write::{citation, message, s3_object, tool_call},
 };
 
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Conversations that a caller brings: which message may follow which.
 
+use std::collections::BTreeMap;
+
 use pb::content_block::Block as Wire;
 use taiwa::v1 as pb;
 use taiwa_core::{Block, Limits, Message, Role};
@@ -162,12 +164,77 @@ fn role(wire: &pb::Message, violations: &mut Violations) -> Option<Role> {
     }
 }
 
-/// A tool call of the assistant's message before, which somebody outside the model must answer.
-struct OpenCall<'a> {
-    id: &'a str,
+/// The tool calls of the assistant's message before.
+#[derive(Default)]
+struct Calls<'a> {
+    by_id: BTreeMap<&'a str, Call>,
+}
+
+/// A tool call, and whether its result was seen.
+struct Call {
     message: usize,
     block: usize,
-    is_answered: bool,
+    state: CallState,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CallState {
+    /// Somebody outside the model must answer it.
+    Open,
+    /// It has its result.
+    Answered,
+    /// The provider ran it, and need not show its result.
+    ProviderRun,
+}
+
+impl<'a> Calls<'a> {
+    /// Adds a call; false when another has its id.
+    fn add(&mut self, wire: &'a pb::ToolCall, message: usize, block: usize) -> bool {
+        let state = if wire.executor == i32::from(pb::ToolExecutor::Provider) {
+            CallState::ProviderRun
+        } else {
+            CallState::Open
+        };
+        let call = Call {
+            message,
+            block,
+            state,
+        };
+        self.by_id.insert(&wire.tool_call_id, call).is_none()
+    }
+
+    /// Marks an open call as answered; false when there is none of this id.
+    fn answer(&mut self, id: &str) -> bool {
+        match self.by_id.get_mut(id) {
+            Some(call) if call.state == CallState::Open => {
+                call.state = CallState::Answered;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    fn is_provider_run(&self, id: &str) -> bool {
+        let call = self.by_id.get(id);
+        call.is_some_and(|call| call.state == CallState::ProviderRun)
+    }
+
+    fn refuse_unanswered(&self, violations: &mut Violations) {
+        let open = self
+            .by_id
+            .values()
+            .filter(|call| call.state == CallState::Open);
+        for call in open {
+            violations.within_item("messages", call.message, |violations| {
+                violations.within_item("content", call.block, |violations| {
+                    violations.refuse_field(
+                        "tool_call",
+                        "must be answered by a tool_result in the user's message after it",
+                    );
+                });
+            });
+        }
+    }
 }
 
 /// Holds tool results to the calls before them, and calls to the results after them.
@@ -177,15 +244,12 @@ fn check_tool_calls(
     answers: &[pb::ToolResult],
     violations: &mut Violations,
 ) {
-    let mut open: Vec<OpenCall<'_>> = Vec::new();
-    let mut provider_calls: Vec<&str> = Vec::new();
+    let mut calls = Calls::default();
     let mut said = Role::User;
     for (index, (message, role)) in wire.iter().zip(roles).enumerate() {
         let Some(role) = *role else { continue };
         if role == Role::Assistant && said == Role::User {
-            refuse_unanswered(&open, violations);
-            open.clear();
-            provider_calls.clear();
+            std::mem::take(&mut calls).refuse_unanswered(violations);
         }
         if role != Role::System {
             said = role;
@@ -193,32 +257,15 @@ fn check_tool_calls(
         for (position, block) in message.content.iter().enumerate() {
             let fault = match (&block.block, role) {
                 (Some(Wire::ToolCall(call)), Role::Assistant) => {
-                    let id = call.tool_call_id.as_str();
-                    let is_known =
-                        provider_calls.contains(&id) || open.iter().any(|known| known.id == id);
-                    if call.executor == i32::from(pb::ToolExecutor::Provider) {
-                        provider_calls.push(id);
-                    } else {
-                        let is_answered = false;
-                        open.push(OpenCall {
-                            id,
-                            message: index,
-                            block: position,
-                            is_answered,
-                        });
-                    }
+                    let is_known = !calls.add(call, index, position);
                     is_known.then_some(("tool_call", "must differ from the ids of other calls"))
                 }
                 (Some(Wire::ToolResult(result)), Role::Assistant) => {
-                    let is_known = provider_calls.contains(&result.tool_call_id.as_str());
-                    (!is_known).then_some((
-                        "tool_result",
-                        "must name a call that the provider ran in this message; results of other \
-                         calls belong in the user's message after it",
-                    ))
+                    let is_known = calls.is_provider_run(&result.tool_call_id);
+                    (!is_known).then_some(("tool_result", NOT_PROVIDER_RUN))
                 }
                 (Some(Wire::ToolResult(result)), Role::User) => {
-                    let is_open = answer(&mut open, &result.tool_call_id);
+                    let is_open = calls.answer(&result.tool_call_id);
                     (!is_open).then_some(("tool_result", UNKNOWN_CALL))
                 }
                 (Some(_) | None, Role::User | Role::Assistant | Role::System) => None,
@@ -235,36 +282,21 @@ fn check_tool_calls(
         }
     }
     for (index, result) in answers.iter().enumerate() {
-        let is_open = said == Role::Assistant && answer(&mut open, &result.tool_call_id);
+        let is_open = said == Role::Assistant && calls.answer(&result.tool_call_id);
         if !is_open {
             violations.within_item("tool_results", index, |violations| {
                 violations.refuse_field("tool_call_id", UNKNOWN_CALL);
             });
         }
     }
-    refuse_unanswered(&open, violations);
+    calls.refuse_unanswered(violations);
 }
 
 const UNKNOWN_CALL: &str =
     "must name a tool call of the assistant's message before that has no other result";
 
-/// Marks an open call as answered; false when there is none of this id.
-fn answer(open: &mut [OpenCall<'_>], id: &str) -> bool {
-    let call = open
-        .iter_mut()
-        .find(|call| call.id == id && !call.is_answered);
-    call.map(|call| call.is_answered = true).is_some()
-}
+const NOT_PROVIDER_RUN: &str = "must name a call that the provider ran in this message; results \
+    of other calls belong in the user's message after it";
 
-fn refuse_unanswered(open: &[OpenCall<'_>], violations: &mut Violations) {
-    for call in open.iter().filter(|call| !call.is_answered) {
-        violations.within_item("messages", call.message, |violations| {
-            violations.within_item("content", call.block, |violations| {
-                violations.refuse_field(
-                    "tool_call",
-                    "must be answered by a tool_result in the user's message after it",
-                );
-            });
-        });
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::grpc::status;
 
-pub use self::result::without_reasoning;
+pub use self::result::{encoded_without_reasoning, without_reasoning};
 
 /// Writes the events of one session.
 #[derive(Clone, Debug)]
@@ -259,3 +259,5 @@ fn saturated(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
+#[cfg(test)]
+mod tests;

@@ -175,3 +175,6 @@ fn input_policy(given: i32, violations: &mut Violations) -> Option<InputPolicy> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

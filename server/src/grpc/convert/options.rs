@@ -77,7 +77,7 @@ fn settings(
     agent: &Agent,
     violations: &mut Violations,
 ) -> TurnOptions {
-    tool::check_names(&wire, violations);
+    tool::check_names(&wire, agent, violations);
     check_system(&wire, agent, violations);
     for (index, name) in wire.provider_tools.iter().enumerate() {
         violations.within_item("provider_tools", index, |violations| {
@@ -462,10 +462,11 @@ fn request_metadata(
     }
     for (key, value) in &wire {
         let key_fits = (1..=MAX_METADATA_CHARS).contains(&key.chars().count());
-        let value_fits = (1..=MAX_METADATA_CHARS).contains(&value.chars().count());
+        let value_fits = value.chars().count() <= MAX_METADATA_CHARS;
         if !key_fits || !value_fits {
             violations.within_entry("request_metadata", key, |violations| {
-                violations.refuse("must have a name and a value of 1 to 256 characters each");
+                violations
+                    .refuse("must have a name of 1 to 256 characters and a value of at most 256");
             });
         }
     }
@@ -480,3 +481,6 @@ fn cache(wire: &pb::CacheOptions, violations: &mut Violations) -> Option<CacheOp
         ttl: content::cache_ttl(&wire.ttl, violations)?,
     })
 }
+
+#[cfg(test)]
+mod tests;

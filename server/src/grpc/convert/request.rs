@@ -1,5 +1,7 @@
 //! Requests for one turn: Invoke and InvokeStream.
 
+use std::collections::BTreeSet;
+
 use taiwa::v1 as pb;
 use taiwa_core::{Agent, Block, Failure, Message, Role, ToolResult, input::TurnRequest};
 
@@ -75,22 +77,7 @@ fn invocation(wire: pb::InvokeRequest, agent: &Agent, violations: &mut Violation
         );
     }
     let mut messages = conversation::messages(wire.messages, answers, limits, violations);
-    let mut tool_results: Vec<ToolResult> = Vec::with_capacity(wire.tool_results.len());
-    for (index, wire) in wire.tool_results.into_iter().enumerate() {
-        violations.within_item("tool_results", index, |violations| {
-            let Some(result) = content::tool_result(wire, limits, violations) else {
-                return;
-            };
-            if tool_results
-                .iter()
-                .any(|known| known.call_id == result.call_id)
-                && !has_messages
-            {
-                violations.refuse_field("tool_call_id", "must differ from those of other results");
-            }
-            tool_results.push(result);
-        });
-    }
+    let mut tool_results = tool_results(wire.tool_results, !has_messages, agent, violations);
     if has_messages && !tool_results.is_empty() {
         // They answer the conversation that the caller brings, not a turn that is paused here.
         let results = tool_results.drain(..).map(Block::ToolResult).collect();
@@ -114,6 +101,26 @@ fn invocation(wire: pb::InvokeRequest, agent: &Agent, violations: &mut Violation
     }
 }
 
+/// Reads the field `tool_results`; a repeat of an id is told unless it is found out elsewhere.
+fn tool_results(
+    wire: Vec<pb::ToolResult>,
+    refuses_repeats: bool,
+    agent: &Agent,
+    violations: &mut Violations,
+) -> Vec<ToolResult> {
+    let mut results = Vec::with_capacity(wire.len());
+    let mut ids = BTreeSet::new();
+    for (index, wire) in wire.into_iter().enumerate() {
+        violations.within_item("tool_results", index, |violations| {
+            if !ids.insert(wire.tool_call_id.clone()) && refuses_repeats {
+                violations.refuse_field("tool_call_id", "must differ from those of other results");
+            }
+            results.extend(content::tool_result(wire, &agent.limits, violations));
+        });
+    }
+    results
+}
+
 fn is_users(message: &pb::Message) -> bool {
     match pb::Role::try_from(message.role) {
         Ok(pb::Role::Unspecified | pb::Role::User) => true,
@@ -122,3 +129,6 @@ fn is_users(message: &pb::Message) -> bool {
         Err(_) => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

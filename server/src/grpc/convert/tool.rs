@@ -1,6 +1,6 @@
 //! Tools that a caller declares, and the choice among them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use taiwa::v1 as pb;
 use taiwa_core::{
@@ -10,6 +10,12 @@ use taiwa_core::{
 
 use super::{identifier, json, time, violations::Violations};
 
+/// Most tools that a caller declares.
+///
+/// A guess at more than any model chooses among well. Each costs the compilation of its schema,
+/// some 10 µs for the smallest, so that an unlimited number in one message would cost seconds.
+const MAX_TOOLS: usize = 256;
+
 /// Spans that a tool may be waited for; the shorter could not be answered over any network.
 const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
@@ -18,40 +24,51 @@ pub(super) fn client_tools(
     wire: Vec<pb::ToolSpec>,
     violations: &mut Violations,
 ) -> Vec<Arc<ToolSpec>> {
-    let tools = wire.into_iter().enumerate().filter_map(|(index, wire)| {
+    if wire.len() > MAX_TOOLS {
+        let description = format!("must be at most {MAX_TOOLS}, not {}", wire.len());
+        violations.refuse_field("client_tools", description);
+    }
+    let readable = wire.into_iter().take(MAX_TOOLS);
+    let tools = readable.enumerate().filter_map(|(index, wire)| {
         violations.within_item("client_tools", index, |violations| spec(wire, violations))
     });
     tools.map(Arc::new).collect()
 }
 
 /// Refuses a name that two tools have; a model could not tell them apart.
-pub(super) fn check_names(wire: &pb::TurnOptions, violations: &mut Violations) {
-    let mut seen: Vec<&str> = Vec::new();
-    let mut check = |field: &str, index: usize, own: &str, name, violations: &mut Violations| {
-        if seen.contains(&name) {
-            violations.within_item(field, index, |violations| {
-                let description = "must differ from the names of other tools";
-                match own {
-                    "" => violations.refuse(description),
-                    own => violations.refuse_field(own, description),
-                }
-            });
-        }
-        seen.push(name);
-    };
-    for (index, tool) in wire.client_tools.iter().enumerate() {
-        check(
-            "client_tools",
-            index,
-            "name",
-            tool.name.as_str(),
-            violations,
+///
+/// A list that the request leaves empty is the agent's.
+pub(super) fn check_names(wire: &pb::TurnOptions, agent: &Agent, violations: &mut Violations) {
+    let mut seen = BTreeSet::new();
+    if wire.provider_tools.is_empty() {
+        seen.extend(agent.options.provider_tools.iter().map(String::as_str));
+    }
+    if wire.client_tools.is_empty() {
+        seen.extend(
+            agent
+                .options
+                .client_tools
+                .iter()
+                .map(|tool| tool.name.as_str()),
         );
     }
+    for (index, tool) in wire.client_tools.iter().enumerate() {
+        if !seen.insert(tool.name.as_str()) {
+            violations.within_item("client_tools", index, |violations| {
+                violations.refuse_field("name", NAME_TAKEN);
+            });
+        }
+    }
     for (index, name) in wire.provider_tools.iter().enumerate() {
-        check("provider_tools", index, "", name.as_str(), violations);
+        if !seen.insert(name.as_str()) {
+            violations.within_item("provider_tools", index, |violations| {
+                violations.refuse(NAME_TAKEN);
+            });
+        }
     }
 }
+
+const NAME_TAKEN: &str = "must differ from the names of other tools";
 
 /// Reads the choice among tools; an unset choice falls back as other settings do.
 ///

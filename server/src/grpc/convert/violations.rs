@@ -14,6 +14,9 @@ const MAX_KEPT: usize = 64;
 /// Longest part of a path that a caller chose, in characters.
 const MAX_KEY_CHARS: usize = 64;
 
+/// Length up to which a text goes on to tell faults; statuses and events cut it soon after.
+const MESSAGE_BYTES: usize = 480;
+
 /// What is wrong with a request so far, and the field that is being looked at.
 #[derive(Debug, Default)]
 pub(super) struct Violations {
@@ -109,11 +112,7 @@ impl Violations {
         let Some(first) = self.kept.first() else {
             return Ok(value);
         };
-        let mut message = format!("{}: {}", first.field, first.description);
-        if self.total > 1 {
-            // Writing to a string cannot fail.
-            let _ = write!(message, " (and {} more)", self.total - 1);
-        }
+        let message = self.message();
         let mut failure = match self.limit_bytes {
             _ if self.malformed => Failure::new(Reason::InvalidRequest, message),
             _ if self.unsupported => Failure::new(Reason::UnsupportedContent, message),
@@ -127,6 +126,26 @@ impl Violations {
         }
         failure.violations = self.kept;
         Err(failure)
+    }
+
+    /// Tells every fault while there is room: events have no details beside their text.
+    fn message(&self) -> String {
+        let mut message = String::new();
+        let mut told = 0;
+        for FieldViolation { field, description } in &self.kept {
+            if told > 0 && message.len() + field.len() + description.len() > MESSAGE_BYTES {
+                break;
+            }
+            let separator = if told == 0 { "" } else { "; " };
+            // Writing to a string cannot fail.
+            let _ = write!(message, "{separator}{field}: {description}");
+            told += 1;
+        }
+        if told < self.total {
+            // Writing to a string cannot fail.
+            let _ = write!(message, " (and {} more)", self.total - told);
+        }
+        message
     }
 
     fn add(&mut self, description: String) {
@@ -169,7 +188,7 @@ mod tests {
         );
         assert_eq!(
             failure.message,
-            "messages[2].content[0].image: must be set (and 1 more)"
+            r#"messages[2].content[0].image: must be set; options.labels["a\"b"]: is long"#
         );
     }
 
@@ -212,5 +231,9 @@ mod tests {
         let failure = violations.finish(()).unwrap_err();
         assert_eq!(failure.violations.len(), MAX_KEPT);
         assert_eq!(failure.metadata[VIOLATIONS_TOTAL], "1000");
+        let told = failure.message.matches("is empty").count();
+        let rest = format!(" (and {} more)", 1000 - told);
+        assert!(failure.message.ends_with(&rest), "{}", failure.message);
+        assert!(failure.message.len() < MESSAGE_BYTES + 64);
     }
 }

@@ -256,3 +256,18 @@ fn document_range(range: Range) -> pb::DocumentRange {
         end: range.end,
     }
 }
+
+/// The text of a message alone: text and cited text, joined as written.
+pub fn text(message: &pb::Message) -> String {
+    let mut text = String::new();
+    for block in &message.content {
+        match &block.block {
+            Some(pb::content_block::Block::Text(piece)) => text.push_str(piece),
+            Some(pb::content_block::Block::CitedText(cited)) => {
+                cited.texts.iter().for_each(|piece| text.push_str(piece));
+            }
+            Some(_) | None => {}
+        }
+    }
+    text
+}

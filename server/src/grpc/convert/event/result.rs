@@ -1,5 +1,8 @@
 //! Outcomes of turns: states, tokens, times, findings.
 
+use bytes::Bytes;
+use prost::Message as _;
+
 use pb::{content_block::Block as WireBlock, event::Payload as WirePayload};
 use taiwa::v1 as pb;
 use taiwa_core::{
@@ -16,6 +19,15 @@ use crate::grpc::{
     },
     status,
 };
+
+/// Leaves reasoning out of an encoded event.
+pub fn encoded_without_reasoning(bytes: Bytes) -> Bytes {
+    match pb::Event::decode(bytes.clone()) {
+        Ok(event) => super::encode(&without_reasoning(event)),
+        // Only what this process has encoded comes here.
+        Err(_) => bytes,
+    }
+}
 
 /// Leaves reasoning out of an event, for readers who do not want it.
 ///

@@ -1,0 +1,41 @@
+//! The agents that a server offers.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use taiwa_core::Agent;
+
+/// Agents by id, one of which answers requests that name none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agents {
+    by_id: BTreeMap<String, Arc<Agent>>,
+    default: Arc<Agent>,
+}
+
+impl Agents {
+    /// Offers `agents`, of which `default_id` names the one for requests that name none.
+    ///
+    /// Returns `None` when there is no agent of that id. Of two agents with one id the later stays.
+    pub fn new(agents: impl IntoIterator<Item = Agent>, default_id: &str) -> Option<Self> {
+        let by_id: BTreeMap<String, Arc<Agent>> = agents
+            .into_iter()
+            .map(|agent| (agent.id.clone(), Arc::new(agent)))
+            .collect();
+        let default = Arc::clone(by_id.get(default_id)?);
+        Some(Self { by_id, default })
+    }
+
+    /// Finds an agent.
+    pub fn find(&self, id: &str) -> Option<&Arc<Agent>> {
+        self.by_id.get(id)
+    }
+
+    /// The agent for requests that name none.
+    pub fn default_agent(&self) -> &Arc<Agent> {
+        &self.default
+    }
+
+    /// Every agent, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Agent>> {
+        self.by_id.values()
+    }
+}

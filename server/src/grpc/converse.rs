@@ -1,0 +1,291 @@
+//! The sending side of a live conversation: reads the client's frames and hands them to a session.
+//!
+//! A task of its own reads them, whether the client reads its events or not: the frames of all
+//! streams share their connection's receive window, so an unread one would hold up the others.
+
+use std::sync::Arc;
+
+use taiwa::v1 as pb;
+use taiwa_core::{
+    Failure, Reason, TurnOptions,
+    input::{Frame, FrameBody, InputPolicy, StreamId},
+};
+use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
+use tonic::{Status, Streaming};
+
+use super::{
+    agent::Service,
+    convert::frame::{self, Setup},
+    request_ids::{self, Answer, Claim},
+    status,
+};
+use crate::session::{
+    reader::{OnGone, Options, Reader},
+    registry::{Beginning, Ended, Handle},
+};
+
+/// What a stream's opening gives to its response.
+type Opening = oneshot::Sender<Result<Reader, Failure>>;
+
+/// Starts to read a stream's frames; the response waits for what its opening gives.
+pub(super) fn feed(
+    service: Service,
+    inbound: Streaming<pb::ConverseRequest>,
+    deadline: Option<Instant>,
+) -> (AbortHandle, oneshot::Receiver<Result<Reader, Failure>>) {
+    let (tx, rx) = oneshot::channel();
+    // Owned by the response, which aborts it when it is dropped.
+    let task = tokio::spawn(
+        Feeder {
+            service,
+            inbound,
+            deadline,
+        }
+        .run(tx),
+    );
+    (task.abort_handle(), rx)
+}
+
+struct Feeder {
+    service: Service,
+    inbound: Streaming<pb::ConverseRequest>,
+    deadline: Option<Instant>,
+}
+
+/// A stream that is open.
+struct Open {
+    handle: Handle,
+    stream: StreamId,
+    policy: InputPolicy,
+    cancels: bool,
+}
+
+/// What the client did.
+enum Heard {
+    Frame(Box<pb::ConverseRequest>),
+    HalfClose,
+    Silence,
+    DeadlinePassed,
+    Broken(Status),
+}
+
+impl Feeder {
+    async fn run(mut self, opening: Opening) {
+        let first = match self.hear().await {
+            Heard::Frame(frame) => Some(frame),
+            Heard::HalfClose => None,
+            Heard::Silence => return refuse(opening, idle()),
+            Heard::DeadlinePassed => return refuse(opening, late()),
+            Heard::Broken(status) => return refuse(opening, status::of_broken_stream(&status)),
+        };
+        let ended = first.is_none();
+        let (open, reader, frame) = match self.open(first).await {
+            Ok(opened) => opened,
+            Err(failure) => return refuse(opening, failure),
+        };
+        // When the response is gone the reader goes with it, and the session is told.
+        if opening.send(Ok(reader)).is_err() {
+            return;
+        }
+        // The session ends only after its streams, so none of these finds it gone.
+        let _ = self.feed(&open, frame, ended).await;
+    }
+
+    /// Opens the session that the first frame asks for; gives the frame back for the session.
+    async fn open(
+        &self,
+        first: Option<Box<pb::ConverseRequest>>,
+    ) -> Result<(Open, Reader, Option<Frame>), Failure> {
+        let mut first = first;
+        let setup_wire = match first.as_deref_mut() {
+            Some(pb::ConverseRequest { frame, .. })
+                if matches!(frame, Some(pb::converse_request::Frame::Setup(_))) =>
+            {
+                match frame.take() {
+                    Some(pb::converse_request::Frame::Setup(setup)) => Some(setup),
+                    _ => None,
+                }
+            }
+            Some(_) | None => None,
+        };
+        let Some(wire) = setup_wire else {
+            let agent = self.service.agent("setup.agent_id", "", "")?;
+            let setup = Setup::default();
+            let policy = setup.input_policy;
+            let (handle, stream, reader, cancels) = self.enter(&agent, setup, None).await?;
+            let frame = first.map(|wire| frame::frame(*wire, &agent, policy));
+            return Ok((
+                Open {
+                    handle,
+                    stream,
+                    policy,
+                    cancels,
+                },
+                reader,
+                frame,
+            ));
+        };
+        let frame_id = frame::frame_id(first.map(|wire| wire.frame_id).unwrap_or_default())?;
+        let agent = self
+            .service
+            .agent("setup.agent_id", &wire.agent_id, &wire.session_id)?;
+        let fingerprint = request_ids::fingerprint(&wire);
+        let setup = frame::setup(wire, &agent)?;
+        let policy = setup.input_policy;
+        let (handle, stream, reader, cancels) =
+            self.enter(&agent, setup, Some(fingerprint)).await?;
+        let frame = Frame {
+            id: frame_id,
+            body: FrameBody::Setup,
+        };
+        Ok((
+            Open {
+                handle,
+                stream,
+                policy,
+                cancels,
+            },
+            reader,
+            Some(frame),
+        ))
+    }
+
+    async fn enter(
+        &self,
+        agent: &Arc<taiwa_core::Agent>,
+        setup: Setup,
+        fingerprint: Option<request_ids::Fingerprint>,
+    ) -> Result<(Handle, StreamId, Reader, bool), Failure> {
+        let mut session_id = setup.session_id;
+        let mut ticket = None;
+        let mut is_repeat = false;
+        if let (Some(id), Some(fingerprint)) = (setup.request_id, fingerprint) {
+            match self.service.request_ids.claim(id, fingerprint).await? {
+                Claim::First(claimed) => ticket = Some(claimed),
+                Claim::Repeat(answer) => {
+                    session_id = Some(answer.session_id);
+                    is_repeat = true;
+                }
+            }
+        }
+        let options = Options::new(setup.stream, false, OnGone::Continue);
+        let cancels = options.on_gone == OnGone::Cancel;
+        loop {
+            let begin = || Beginning {
+                agent: Arc::clone(agent),
+                options: setup.options.clone(),
+                messages: setup.messages.clone(),
+            };
+            let found = self
+                .service
+                .registry
+                .find_or_begin(session_id.as_deref(), begin)?;
+            if !found.begun && !setup.messages.is_empty() && !is_repeat {
+                return Err(Failure::invalid(
+                    "setup.messages",
+                    "must be empty for a session that exists",
+                ));
+            }
+            let brings_settings = !found.begun && setup.options != TurnOptions::default();
+            let settings = brings_settings.then(|| setup.options.clone());
+            let handle = found.handle;
+            let Ok((stream, reader)) = handle.open(options.clone(), settings).await else {
+                // The session ended between being found and being asked.
+                continue;
+            };
+            if let Some(ticket) = ticket {
+                ticket.settle(Answer {
+                    session_id: handle.id().to_owned(),
+                    started: None,
+                });
+            }
+            return Ok((handle, stream, reader, cancels));
+        }
+    }
+
+    /// Hands frames on until the client has no more; then waits for the deadline alone.
+    async fn feed(
+        &mut self,
+        open: &Open,
+        first: Option<Frame>,
+        mut ended: bool,
+    ) -> Result<(), Ended> {
+        if let Some(frame) = first {
+            open.handle.frame(open.stream, frame).await?;
+        }
+        while !ended {
+            match self.hear().await {
+                Heard::Frame(wire) => {
+                    let agent = Arc::clone(open.handle.agent());
+                    let frame = frame::frame(*wire, &agent, open.policy);
+                    open.handle.frame(open.stream, frame).await?;
+                }
+                Heard::HalfClose => ended = true,
+                Heard::Silence => {
+                    if !open.is_busy().await? {
+                        return open.end(idle(), open.cancels).await;
+                    }
+                }
+                Heard::DeadlinePassed => return open.end(late(), true).await,
+                Heard::Broken(status) => {
+                    return open
+                        .end(status::of_broken_stream(&status), open.cancels)
+                        .await;
+                }
+            }
+        }
+        open.handle.close_input(open.stream).await?;
+        if let Some(deadline) = self.deadline {
+            tokio::time::sleep_until(deadline).await;
+            open.end(late(), true).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self) -> Heard {
+        let silence = Instant::now() + self.service.registry.config().stream_idle_timeout;
+        let until = self
+            .deadline
+            .map_or(silence, |deadline| deadline.min(silence));
+        match tokio::time::timeout_at(until, self.inbound.message()).await {
+            Ok(Ok(Some(frame))) => Heard::Frame(Box::new(frame)),
+            Ok(Ok(None)) => Heard::HalfClose,
+            Ok(Err(status)) => Heard::Broken(status),
+            Err(_)
+                if self
+                    .deadline
+                    .is_some_and(|deadline| deadline <= Instant::now()) =>
+            {
+                Heard::DeadlinePassed
+            }
+            Err(_) => Heard::Silence,
+        }
+    }
+}
+
+impl Open {
+    async fn is_busy(&self) -> Result<bool, Ended> {
+        Ok(self
+            .handle
+            .turn(None)
+            .await?
+            .is_some_and(|view| view.is_running()))
+    }
+
+    async fn end(&self, failure: Failure, cancel: bool) -> Result<(), Ended> {
+        self.handle.end_stream(self.stream, failure, cancel).await
+    }
+}
+
+fn refuse(opening: Opening, failure: Failure) {
+    // A response that is gone has nobody to tell.
+    let _ = opening.send(Err(failure));
+}
+
+fn idle() -> Failure {
+    Failure::new(Reason::IdleTimeout, "the client was silent for too long")
+}
+
+fn late() -> Failure {
+    Failure::new(Reason::DeadlineExceeded, "the call's deadline passed")
+}

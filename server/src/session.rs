@@ -1,0 +1,43 @@
+//! Sessions at run time: the task that drives each one, its log, and the readers of the log.
+
+pub mod log;
+pub mod reader;
+pub mod registry;
+mod task;
+
+use std::time::Duration;
+
+pub use self::task::{Description, TurnView};
+
+/// Bounds of all sessions of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Sessions held at once. Default 20,000.
+    ///
+    /// Beyond it the session that was quiet longest is forgotten; when none is quiet, callers are
+    /// refused with `CONCURRENCY_LIMITED`.
+    pub max_sessions: usize,
+    /// How long a session without turns and readers is remembered. Default 15 min.
+    pub session_idle_timeout: Duration,
+    /// How long a Converse stream may be silent while no turn runs. Default 30 min.
+    pub stream_idle_timeout: Duration,
+    /// How long a reader may leave an event unread before it is cut off. Default 2 min.
+    pub reader_stall_timeout: Duration,
+    /// Largest frame that the transport takes, as told to clients, in bytes. Default 32 MiB.
+    pub max_frame_bytes: usize,
+    /// Bounds of each session's log.
+    pub log: log::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_sessions: 20_000,
+            session_idle_timeout: Duration::from_secs(15 * 60),
+            stream_idle_timeout: Duration::from_secs(30 * 60),
+            reader_stall_timeout: Duration::from_secs(2 * 60),
+            max_frame_bytes: 32 << 20,
+            log: log::Config::default(),
+        }
+    }
+}

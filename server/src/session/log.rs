@@ -1,0 +1,418 @@
+//! The log of one session: encoded events in order, read by cursor, bounded in bytes.
+//!
+//! The session's task appends; readers pull. Nothing is queued for a reader: it holds a cursor,
+//! and a waker while it has read all there is. A reader that paces the model is waited for by
+//! [`Log::writable`].
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt, mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use taiwa_core::{Failure, Reason};
+
+use crate::grpc::convert::delivery::EventClass;
+
+/// Bounds of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Most bytes held for readers that lag behind. Default 4 MiB.
+    ///
+    /// Beyond it the oldest events go, and a reader that had not read them is cut off.
+    pub max_bytes: usize,
+    /// Bytes kept after every reader has read them, so that a repeated request finds them.
+    /// Default 64 KiB.
+    pub keep_bytes: usize,
+    /// Bytes that a pacing reader may lag behind before the model is held. Default 64 KiB.
+    pub window_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_bytes: 4 << 20,
+            keep_bytes: 64 << 10,
+            window_bytes: 64 << 10,
+        }
+    }
+}
+
+/// One event, as it goes to the wire.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its position in the session.
+    pub sequence: u64,
+    /// What it is to readers who leave some out.
+    pub class: EventClass,
+    /// The turn that it ends or pauses, if it does.
+    pub end: Option<Arc<TurnEnd>>,
+    /// The encoded event.
+    pub bytes: Bytes,
+}
+
+/// The end of a turn or of its part up to a pause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnEnd {
+    /// The turn.
+    pub turn_id: Arc<str>,
+    /// Why it failed, when it did.
+    pub failure: Option<Failure>,
+}
+
+/// Names a reader within its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReaderId(u64);
+
+/// Which events wake a reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// All of them.
+    Everything,
+    /// The end of this turn alone; the cursor passes over the others.
+    EndOf(Arc<str>),
+}
+
+/// How a reader is attached.
+#[derive(Debug)]
+pub struct Attachment<G> {
+    /// It reads from the event after this one.
+    pub after: u64,
+    /// Which events it wants.
+    pub interest: Interest,
+    /// The model is held while it lags.
+    pub paces: bool,
+    /// What follows for the session when it goes.
+    pub on_gone: Option<G>,
+}
+
+/// The log of one session; `G` says what follows when a reader goes.
+pub struct Log<G> {
+    config: Config,
+    inner: Mutex<Inner<G>>,
+}
+
+struct Inner<G> {
+    entries: VecDeque<Entry>,
+    /// Bytes ever appended, to measure lag.
+    written: u64,
+    held_bytes: usize,
+    last_sequence: u64,
+    readers: BTreeMap<ReaderId, ReaderState<G>>,
+    next_reader: u64,
+    writer: Option<Waker>,
+    closed: Option<Failure>,
+}
+
+struct ReaderState<G> {
+    cursor: u64,
+    read: u64,
+    interest: Interest,
+    paces: bool,
+    on_gone: Option<G>,
+    waker: Option<Waker>,
+    notices: VecDeque<Bytes>,
+    end: Option<End>,
+}
+
+/// Where a reader's stream ends, and how.
+struct End {
+    after: u64,
+    failure: Option<Failure>,
+}
+
+/// What a reader reads.
+#[derive(Debug)]
+pub enum Read {
+    /// An event of the log.
+    Entry(Entry),
+    /// An event for this reader alone.
+    Notice(Bytes),
+    /// Nothing more comes.
+    End(Option<Failure>),
+}
+
+impl<G> Log<G> {
+    /// Makes an empty log.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            inner: Mutex::new(Inner {
+                entries: VecDeque::new(),
+                written: 0,
+                held_bytes: 0,
+                last_sequence: 0,
+                readers: BTreeMap::new(),
+                next_reader: 0,
+                writer: None,
+                closed: None,
+            }),
+        }
+    }
+
+    // A panic while the lock is held leaves plain counters behind, so the log stays readable.
+    fn lock(&self) -> MutexGuard<'_, Inner<G>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an event, which follows the one before without a gap.
+    pub fn append(&self, entry: Entry) {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        inner.last_sequence = entry.sequence;
+        inner.written += entry.bytes.len() as u64;
+        inner.held_bytes += entry.bytes.len();
+        for reader in inner.readers.values_mut() {
+            if reader.wants(&entry) {
+                reader.wake();
+            } else if reader.cursor + 1 == entry.sequence {
+                reader.cursor = entry.sequence;
+                reader.read = inner.written;
+            }
+        }
+        inner.entries.push_back(entry);
+        inner.trim(&self.config);
+    }
+
+    /// Sequence number of the newest event; zero before the first.
+    pub fn last_sequence(&self) -> u64 {
+        self.lock().last_sequence
+    }
+
+    /// Attaches a reader.
+    pub fn attach(&self, attachment: Attachment<G>) -> ReaderId {
+        let mut inner = self.lock();
+        let id = ReaderId(inner.next_reader);
+        inner.next_reader += 1;
+        let unread: u64 = inner
+            .entries
+            .iter()
+            .rev()
+            .take_while(|entry| entry.sequence > attachment.after)
+            .map(|entry| entry.bytes.len() as u64)
+            .sum();
+        let state = ReaderState {
+            cursor: attachment.after,
+            read: inner.written - unread,
+            interest: attachment.interest,
+            paces: attachment.paces,
+            on_gone: attachment.on_gone,
+            waker: None,
+            notices: VecDeque::new(),
+            end: None,
+        };
+        inner.readers.insert(id, state);
+        id
+    }
+
+    /// Detaches a reader, and tells what follows, unless that was told before.
+    pub fn detach(&self, id: ReaderId) -> Option<G> {
+        let mut inner = self.lock();
+        let reader = inner.readers.remove(&id)?;
+        inner.wake_writer();
+        reader.on_gone
+    }
+
+    /// True when nobody reads.
+    pub fn has_no_readers(&self) -> bool {
+        self.lock().readers.is_empty()
+    }
+
+    /// Gives a reader an event of its own, ahead of what it has not read yet.
+    pub fn notify(&self, id: ReaderId, notice: Bytes) {
+        if let Some(reader) = self.lock().readers.get_mut(&id) {
+            reader.notices.push_back(notice);
+            reader.wake();
+        }
+    }
+
+    /// Gives every reader of the whole log an event of its own.
+    pub fn notify_all(&self, notice: &Bytes) {
+        for reader in self.lock().readers.values_mut() {
+            if reader.interest == Interest::Everything {
+                reader.notices.push_back(notice.clone());
+                reader.wake();
+            }
+        }
+    }
+
+    /// Ends a reader's stream after the events so far.
+    pub fn end(&self, id: ReaderId, failure: Option<Failure>) {
+        let mut inner = self.lock();
+        let after = inner.last_sequence;
+        if let Some(reader) = inner.readers.get_mut(&id) {
+            reader.end.get_or_insert(End { after, failure });
+            reader.wake();
+        }
+    }
+
+    /// Ends every reader's stream after the events so far.
+    pub fn end_all(&self, failure: &Failure) {
+        let mut inner = self.lock();
+        let after = inner.last_sequence;
+        for reader in inner.readers.values_mut() {
+            reader.end.get_or_insert_with(|| End {
+                after,
+                failure: Some(failure.clone()),
+            });
+            reader.wake();
+        }
+    }
+
+    /// Ends every stream, now and later, after the events so far.
+    pub fn close(&self, failure: Failure) {
+        self.end_all(&failure);
+        self.lock().closed = Some(failure);
+    }
+
+    /// Cuts off the readers for whom the model is held, and tells what follows for each.
+    pub fn cut_laggards(&self) -> Vec<G> {
+        let mut inner = self.lock();
+        let (written, window) = (inner.written, self.config.window_bytes as u64);
+        let mut gone = Vec::new();
+        for reader in inner.readers.values_mut() {
+            if reader.paces && written - reader.read > window {
+                reader.paces = false;
+                reader.end = Some(End {
+                    after: reader.cursor,
+                    failure: Some(too_slow()),
+                });
+                gone.extend(reader.on_gone.take());
+                reader.wake();
+            }
+        }
+        gone
+    }
+
+    /// True when a pacing reader lags so far behind that the model is to be held.
+    pub fn is_full(&self) -> bool {
+        self.lock().is_full(self.config.window_bytes)
+    }
+
+    /// Waits until the log is not full.
+    ///
+    /// # Cancel safety
+    ///
+    /// Holds nothing but a waker; can be dropped and called again.
+    pub async fn writable(&self) {
+        std::future::poll_fn(|cx| {
+            let mut inner = self.lock();
+            if inner.is_full(self.config.window_bytes) {
+                inner.writer = Some(cx.waker().clone());
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+    }
+
+    /// Reads the next thing for a reader.
+    pub fn poll_read(&self, id: ReaderId, cx: &Context<'_>) -> Poll<Read> {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let first = inner.entries.front().map(|entry| entry.sequence);
+        let Some(reader) = inner.readers.get_mut(&id) else {
+            return Poll::Ready(Read::End(None));
+        };
+        if let Some(notice) = reader.notices.pop_front() {
+            return Poll::Ready(Read::Notice(notice));
+        }
+        if let Some(end) = &mut reader.end
+            && reader.cursor >= end.after
+        {
+            return Poll::Ready(Read::End(end.failure.take()));
+        }
+        let next = reader.cursor + 1;
+        if next > inner.last_sequence {
+            if let Some(failure) = &inner.closed {
+                return Poll::Ready(Read::End(Some(failure.clone())));
+            }
+            reader.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let at = first.and_then(|first| next.checked_sub(first));
+        let entry = at.and_then(|at| inner.entries.get(usize::try_from(at).ok()?));
+        let Some(entry) = entry else {
+            return Poll::Ready(Read::End(Some(too_slow())));
+        };
+        reader.cursor = next;
+        reader.read += entry.bytes.len() as u64;
+        let entry = entry.clone();
+        inner.wake_writer();
+        Poll::Ready(Read::Entry(entry))
+    }
+}
+
+impl<G> Inner<G> {
+    fn is_full(&self, window_bytes: usize) -> bool {
+        self.readers
+            .values()
+            .any(|reader| reader.paces && self.written - reader.read > window_bytes as u64)
+    }
+
+    fn wake_writer(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+    }
+
+    /// Drops what everybody has read beyond what is kept, and the oldest beyond the bound.
+    fn trim(&mut self, config: &Config) {
+        let slowest = self
+            .readers
+            .values()
+            .map(|reader| reader.cursor)
+            .min()
+            .unwrap_or(u64::MAX);
+        while let Some(oldest) = self.entries.front() {
+            let read_by_all = oldest.sequence <= slowest;
+            let bound = if read_by_all {
+                config.keep_bytes
+            } else {
+                config.max_bytes
+            };
+            // The newest event always stays: it may be the one that says how a turn ended.
+            if self.held_bytes <= bound || self.entries.len() == 1 {
+                return;
+            }
+            self.held_bytes -= oldest.bytes.len();
+            self.entries.pop_front();
+        }
+    }
+}
+
+impl<G> ReaderState<G> {
+    fn wants(&self, entry: &Entry) -> bool {
+        match &self.interest {
+            Interest::Everything => true,
+            Interest::EndOf(turn) => entry.end.as_ref().is_some_and(|end| end.turn_id == *turn),
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = mem::take(&mut self.waker) {
+            waker.wake();
+        }
+    }
+}
+
+impl<G> fmt::Debug for Log<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.lock();
+        f.debug_struct("Log")
+            .field("last_sequence", &inner.last_sequence)
+            .field("held_bytes", &inner.held_bytes)
+            .field("readers", &inner.readers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn too_slow() -> Failure {
+    Failure::new(
+        Reason::SlowConsumer,
+        "the events were not read in time and are no longer held",
+    )
+}

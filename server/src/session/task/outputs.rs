@@ -1,0 +1,123 @@
+//! What the core wants done and told: commands carried out, events written to the log.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use taiwa_core::{
+    Command, Event, Failure, Input, Payload, Reason, TurnResult, command::Started, input::CallId,
+};
+use tracing::info;
+
+use super::{ModelCall, Task, now};
+use crate::{
+    grpc::convert::delivery::EventClass,
+    session::log::{Entry, TurnEnd},
+};
+
+/// How long a finished stream may take to run out before its connection is closed instead of kept.
+const RUN_OUT: Duration = Duration::from_secs(2);
+
+/// When a client may try again after this server has gone; a guess that spreads the clients.
+const RETRY_AFTER_SHUTDOWN: Duration = Duration::from_secs(1);
+
+impl Task {
+    /// Hands an input to the core, and carries out what it decides.
+    pub(super) fn handle(&mut self, input: Input) {
+        self.session.handle(input, now());
+        let mut ended_streams = Vec::new();
+        while let Some(command) = self.session.poll_command() {
+            match command {
+                Command::CallModel { step, request } => {
+                    self.model = ModelCall::start(&self.bedrock, step, *request);
+                }
+                Command::AbortModel(step) => self.model.abort(step),
+                Command::FinishModel(step) => {
+                    if let Some(mut stream) = self.model.finish(step) {
+                        // Read to its end, the connection can serve the next call.
+                        self.tracker
+                            .spawn(tokio::time::timeout(RUN_OUT, async move {
+                                while stream.next().await.is_some_and(|event| event.is_ok()) {}
+                            }));
+                    }
+                }
+                Command::Answer { call, answer } => self.answer(call, answer),
+                Command::AnswerCancel { call, answer } => {
+                    if let Some(reply) = self.cancelling.remove(&call) {
+                        // A caller that went meanwhile has nothing to be told.
+                        let _ = reply.send(answer.map(|result| self.encoder.result(&result)));
+                    }
+                }
+                Command::EndStream(stream) => ended_streams.push(stream),
+            }
+        }
+        let written = SystemTime::now();
+        while let Some(event) = self.session.poll_event() {
+            self.write(event, written);
+        }
+        for stream in ended_streams {
+            if let Some(reader) = self.streams.remove(&stream) {
+                self.log.end(reader, None);
+            }
+        }
+        if self.draining && self.session.is_idle() {
+            let failure = Failure::new(Reason::ShuttingDown, "the server is shutting down");
+            self.log.end_all(&failure.retry_after(RETRY_AFTER_SHUTDOWN));
+        }
+        self.hold_if_full();
+    }
+
+    fn answer(&mut self, call: CallId, answer: Result<Started, Failure>) {
+        let Some(starting) = self.starting.remove(&call) else {
+            return;
+        };
+        let answer = answer.map(|started| {
+            let reader = self.follow(&started, starting.options);
+            (started, reader)
+        });
+        // When the caller is gone, the reader in the reply is dropped and says so.
+        let _ = starting.reply.send(answer);
+    }
+
+    fn write(&self, event: Event, written: SystemTime) {
+        let end = if let Payload::TurnEnded(result) = &event.payload {
+            report(result);
+            let failure = result.failure.clone();
+            Some(Arc::new(TurnEnd {
+                turn_id: Arc::clone(&result.turn_id),
+                failure,
+            }))
+        } else {
+            None
+        };
+        let (sequence, class) = (event.sequence, EventClass::of(&event.payload));
+        let bytes = self.encoder.encode(event, written);
+        self.log.append(Entry {
+            sequence,
+            class,
+            end,
+            bytes,
+        });
+    }
+}
+
+/// The usage record of a turn, for the operator.
+fn report(result: &TurnResult) {
+    info!(
+        session.id = %result.session_id,
+        turn.id = %result.turn_id,
+        status = ?result.status,
+        stop_reason = ?result.stop_reason,
+        reason = ?result.failure.as_ref().map(|failure| failure.reason),
+        model = result.model_id,
+        model_calls = result.usage.model_calls,
+        tool_calls = result.usage.tool_calls,
+        input_tokens = result.usage.input_tokens,
+        output_tokens = result.usage.output_tokens,
+        estimated = result.usage.estimated,
+        total = ?result.metrics.total,
+        time_to_first_output = ?result.metrics.time_to_first_output,
+        "turn ended"
+    );
+}
