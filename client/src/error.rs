@@ -243,7 +243,7 @@ impl From<&Status> for ServerError {
             retry_delay,
             field_violations,
             metadata,
-            retryable: status.code() == Code::Unavailable || details.retry_info().is_some(),
+            retryable: details.retry_info().is_some() || may_pass(reason, status.code()),
         }
     }
 }
@@ -283,6 +283,45 @@ pub(crate) fn made_here(status: &Status) -> Option<Local> {
             Some(deeper) => cause = deeper,
             None => return Some(Local::Transport),
         }
+    }
+}
+
+/// Whether the same request may succeed later, where no status says so.
+fn may_pass(reason: pb::ErrorReason, code: Code) -> bool {
+    use pb::ErrorReason as Reason;
+
+    match reason {
+        Reason::Unspecified => code == Code::Unavailable,
+        Reason::TurnInProgress
+        | Reason::ConcurrencyLimited
+        | Reason::ModelThrottled
+        | Reason::ModelNotReady
+        | Reason::ModelTimeout
+        | Reason::ModelStreamError
+        | Reason::UpstreamInternal
+        | Reason::UpstreamUnavailable
+        | Reason::ShuttingDown => true,
+        Reason::InvalidRequest
+        | Reason::ModelRejectedRequest
+        | Reason::UnsupportedContent
+        | Reason::AgentNotFound
+        | Reason::ModelNotFound
+        | Reason::SessionNotFound
+        | Reason::TurnNotFound
+        | Reason::CallNotPending
+        | Reason::FrameOutOfOrder
+        | Reason::RequestIdReused
+        | Reason::LimitExceeded
+        | Reason::QuotaExceeded
+        | Reason::ModelError
+        | Reason::UpstreamAccessDenied
+        | Reason::UpstreamConflict
+        | Reason::AnswerTimeout
+        | Reason::IdleTimeout
+        | Reason::SlowConsumer
+        | Reason::Internal
+        | Reason::DeadlineExceeded
+        | Reason::Cancelled => false,
     }
 }
 

@@ -77,9 +77,10 @@ impl Event {
         }
     }
 
-    /// Takes an event off the wire; none when its payload is not one that
-    /// this version knows.
-    pub(crate) fn read(event: pb::Event) -> Option<Self> {
+    /// Reads an event as it is on the wire, such as one that was kept; none when
+    /// its payload is not one that this version knows.
+    #[must_use]
+    pub fn read(event: pb::Event) -> Option<Self> {
         Some(Self {
             sequence: event.sequence,
             turn_id: event.turn_id,

@@ -324,8 +324,7 @@ async fn a_command_line_that_makes_no_sense_is_code_2() {
 async fn a_reader_that_has_had_enough_is_no_failure() {
     let server = Fake::default()
         .stream(|_, events| async move {
-            let mut all = answer(&["line\n"; 2000]).into_iter();
-            while let Some(event) = all.next() {
+            for event in answer(&["line\n"; 2000]) {
                 if events.send(Ok(event)).await.is_err() {
                     return;
                 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use taiwa_client::{Client, Code, Error};
 use tokio::{
     io::copy_bidirectional,
@@ -94,6 +95,72 @@ async fn compression_is_offered_only_when_asked_for() {
         .collect();
 
     assert_eq!(offered, [false, true]);
+}
+
+#[tokio::test]
+async fn a_server_is_trusted_by_the_authority_that_was_given_and_by_no_other() {
+    let (ours, pem) = authority();
+    let (_, stranger) = authority();
+    let (certificate, key) = certified_by(&ours, "localhost");
+    let server = Fake::default()
+        .invoke(|_| async { Ok(reply("safe")) })
+        .start_with_tls(&certificate, &key)
+        .await;
+
+    let trusting = Client::builder(&server.endpoint).ca_certificate(&pem);
+    let client = trusting.connect().await.unwrap();
+    assert_eq!(client.invoke("hi").await.unwrap().text, "safe");
+
+    for builder in [
+        Client::builder(&server.endpoint).ca_certificate(&stranger),
+        Client::builder(&server.endpoint),
+        Client::builder(&server.endpoint)
+            .ca_certificate(&pem)
+            .domain_name("elsewhere.example"),
+    ] {
+        let error = builder.connect().await.unwrap_err();
+        assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_certificate_is_shown_the_clients() {
+    let (ours, pem) = authority();
+    let (certificate, key) = certified_by(&ours, "localhost");
+    let (client_certificate, client_key) = certified_by(&ours, "client");
+    let server = Fake::default()
+        .invoke(|_| async { Ok(reply("known")) })
+        .start_with_mutual_tls(&certificate, &key, &pem)
+        .await;
+    let trusting = Client::builder(&server.endpoint).ca_certificate(&pem);
+
+    let known = trusting
+        .clone()
+        .client_identity(client_certificate, client_key);
+    let client = known.connect().await.unwrap();
+    assert_eq!(client.invoke("hi").await.unwrap().text, "known");
+
+    // With TLS 1.3 the server may refuse only after the client thinks it is connected.
+    let refused = match trusting.connect().await {
+        Ok(client) => client.invoke("hi").await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(matches!(refused, Error::Unreachable { .. }), "{refused:?}");
+}
+
+fn authority() -> (CertifiedIssuer<'static, KeyPair>, String) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let pem = issuer.pem();
+    (issuer, pem)
+}
+
+fn certified_by(issuer: &CertifiedIssuer<'_, KeyPair>, name: &str) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new([name.to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, issuer).unwrap();
+    (certificate.pem(), key.serialize_pem())
 }
 
 /// Passes bytes on until told to break off.

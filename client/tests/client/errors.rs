@@ -55,6 +55,22 @@ async fn a_used_up_quota_is_not_retryable() {
 }
 
 #[tokio::test]
+async fn a_reason_decides_what_the_code_alone_cannot() {
+    for (code, reason, retryable) in [
+        (Code::Aborted, "TURN_IN_PROGRESS", true),
+        (Code::DeadlineExceeded, "MODEL_TIMEOUT", true),
+        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", false),
+        (Code::Unavailable, "SLOW_CONSUMER", false),
+    ] {
+        let details = ErrorDetails::with_error_info(reason, "taiwa.v1", []);
+
+        let error = refused(Status::with_error_details(code, "no", details)).await;
+
+        assert_eq!(error.is_retryable(), retryable, "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn a_reason_of_another_domain_or_version_is_unspecified() {
     for (reason, domain) in [
         ("MODEL_THROTTLED", "example.com"),

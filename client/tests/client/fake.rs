@@ -20,7 +20,7 @@ use tonic::{
     metadata::MetadataMap,
     server::{Grpc, NamedService, StreamingService, UnaryService},
     service::Routes,
-    transport::{Identity, Server, ServerTlsConfig},
+    transport::{Certificate, Identity, Server, ServerTlsConfig},
 };
 use tonic_prost::ProstCodec;
 
@@ -129,6 +129,19 @@ impl Fake {
 
     pub(crate) async fn start_with_tls(self, certificate: &str, key: &str) -> Running {
         let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+        let server = Server::builder().tls_config(tls).unwrap();
+        self.listen(server, "https").await
+    }
+
+    pub(crate) async fn start_with_mutual_tls(
+        self,
+        certificate: &str,
+        key: &str,
+        client_authority: &str,
+    ) -> Running {
+        let tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(certificate, key))
+            .client_ca_root(Certificate::from_pem(client_authority));
         let server = Server::builder().tls_config(tls).unwrap();
         self.listen(server, "https").await
     }

@@ -2,7 +2,12 @@
 //! tests choose.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its footing is gone")]
+#![cfg_attr(
+    not(feature = "cli"),
+    expect(dead_code, reason = "the command asks for more than the library")
+)]
 
+#[cfg(feature = "cli")]
 mod cli;
 mod connections;
 mod conversations;

@@ -3,6 +3,7 @@
 mod editor;
 mod live;
 mod piped;
+mod transcript;
 
 use std::io::{self, IsTerminal as _};
 

@@ -150,6 +150,7 @@ impl From<Error> for Failure {
 impl From<&ServerError> for Failure {
     fn from(error: &ServerError) -> Self {
         let exit = match error.code {
+            _ if error.reason == pb::ErrorReason::ModelStreamError => Exit::Incomplete,
             Code::InvalidArgument
             | Code::NotFound
             | Code::AlreadyExists
