@@ -1,5 +1,8 @@
 //! Settings of a turn.
 
+mod guardrail;
+mod system;
+
 use std::{
     collections::BTreeMap,
     num::{NonZeroU32, NonZeroU64},
@@ -8,27 +11,17 @@ use std::{
 
 use taiwa::v1 as pb;
 use taiwa_core::{
-    Agent, Failure, Limits, TurnOptions,
-    agent::SystemOverride,
-    message::{Block, GuardContent},
-    options::{
-        CacheOptions, GuardrailOptions, GuardrailStreamMode, GuardrailTrace, LatencyMode,
-        OutputFormat, ReasoningOptions, ServiceTier, SystemBlock,
-    },
+    Agent, Failure, TurnOptions,
+    options::{CacheOptions, LatencyMode, OutputFormat, ReasoningOptions, ServiceTier},
 };
 
-use super::{
-    content::{self, Place},
-    identifier, json, time, tool,
-    violations::Violations,
-};
+use super::{content, identifier, json, time, tool, violations::Violations};
 
 // Bounds of Bedrock's own:
 // <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>,
 // <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InferenceConfiguration.html>,
 // <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_OutputConfig.html>.
 const MAX_MODEL_ID_CHARS: usize = 2048;
-const MAX_GUARDRAIL_ID_CHARS: usize = 2048;
 const MAX_STOP_SEQUENCES: usize = 2500;
 const MAX_EFFORT_CHARS: usize = 16;
 const MAX_RESPONSE_PATHS: usize = 10;
@@ -78,7 +71,7 @@ fn settings(
     violations: &mut Violations,
 ) -> TurnOptions {
     tool::check_names(&wire, agent, violations);
-    check_system(&wire, agent, violations);
+    system::check(&wire, agent, violations);
     for (index, name) in wire.provider_tools.iter().enumerate() {
         violations.within_item("provider_tools", index, |violations| {
             identifier::check_tool_name(name, violations)
@@ -97,7 +90,7 @@ fn settings(
     TurnOptions {
         model_id: model_id(wire.model_id, agent, violations),
         system: Some(wire.system).filter(|system| !system.is_empty()),
-        system_content: system_content(wire.system_content, &agent.limits, violations),
+        system_content: system::content(wire.system_content, &agent.limits, violations),
         max_tokens: wire
             .max_tokens
             .and_then(|count| at_least_one("max_tokens", count, violations)),
@@ -118,7 +111,9 @@ fn settings(
             })
         }),
         guardrail: wire.guardrail.and_then(|wire| {
-            violations.within("guardrail", |violations| guardrail(wire, agent, violations))
+            violations.within("guardrail", |violations| {
+                guardrail::guardrail(wire, agent, violations)
+            })
         }),
         max_steps: count("max_steps", wire.max_steps, violations),
         timeout: wire.timeout.and_then(|wire| timeout(wire, violations)),
@@ -171,65 +166,6 @@ fn model_id(id: String, agent: &Agent, violations: &mut Violations) -> Option<St
         }
     });
     Some(id)
-}
-
-fn check_system(wire: &pb::TurnOptions, agent: &Agent, violations: &mut Violations) {
-    let is_refused = match agent.system_override {
-        SystemOverride::Refuse => true,
-        SystemOverride::Prepend | SystemOverride::Replace => false,
-    };
-    let refusal = "must be empty: the agent does not let callers set the system prompt";
-    if is_refused && !wire.system.is_empty() {
-        violations.refuse_field("system", refusal);
-    } else if !wire.system.is_empty() && wire.system.trim().is_empty() {
-        violations.refuse_field("system", "must not be blank");
-    }
-    if is_refused && !wire.system_content.is_empty() {
-        violations.refuse_field("system_content", refusal);
-    }
-    let size_bytes = wire.system.len();
-    violations.within("system", |violations| {
-        violations.limit_size(size_bytes, agent.limits.max_input_bytes);
-    });
-}
-
-fn system_content(
-    wire: Vec<pb::ContentBlock>,
-    limits: &Limits,
-    violations: &mut Violations,
-) -> Vec<SystemBlock> {
-    content::blocks(
-        "system_content",
-        wire,
-        Place::SystemPrompt,
-        limits,
-        violations,
-    )
-    .into_iter()
-    .filter_map(system_block)
-    .collect()
-}
-
-/// Narrows a block to those of a system prompt; reading it in that place left no other.
-fn system_block(block: Block) -> Option<SystemBlock> {
-    match block {
-        Block::Text(text) => Some(SystemBlock::Text(text)),
-        Block::GuardContent(content @ (GuardContent::Text { .. } | GuardContent::Image { .. })) => {
-            Some(SystemBlock::GuardContent(content))
-        }
-        Block::CachePoint(point) => Some(SystemBlock::CachePoint(point)),
-        Block::Image(_)
-        | Block::Document(_)
-        | Block::Video(_)
-        | Block::Audio(_)
-        | Block::ToolCall(_)
-        | Block::ToolResult(_)
-        | Block::Reasoning(_)
-        | Block::CitedText(_)
-        | Block::SearchResult(_)
-        | Block::ToolAddition(_)
-        | Block::ToolRemoval(_) => None,
-    }
 }
 
 fn at_least_one(field: &str, given: i32, violations: &mut Violations) -> Option<NonZeroU32> {
@@ -322,80 +258,6 @@ fn output(wire: pb::OutputFormat, violations: &mut Violations) -> Option<OutputF
         description: wire.description,
         schema_json: schema?.as_str().to_owned(),
     })
-}
-
-fn guardrail(
-    wire: pb::GuardrailOptions,
-    agent: &Agent,
-    violations: &mut Violations,
-) -> Option<GuardrailOptions> {
-    let id = &wire.guardrail_id;
-    if id.chars().count() > MAX_GUARDRAIL_ID_CHARS
-        || id
-            .chars()
-            .any(|one| one.is_control() || one.is_whitespace())
-    {
-        violations.refuse_field(
-            "guardrail_id",
-            "must be at most 2048 printable characters without spaces",
-        );
-    }
-    let own_id = agent
-        .options
-        .guardrail
-        .as_ref()
-        .map(|own| own.guardrail_id.as_str());
-    if wire.version.is_empty() && !id.is_empty() && own_id != Some(id) {
-        violations.refuse_field(
-            "version",
-            "must be set for a guardrail other than the agent's",
-        );
-    } else if !wire.version.is_empty() && !is_guardrail_version(&wire.version) {
-        violations.refuse_field(
-            "version",
-            "must be DRAFT or a number of at most eight digits",
-        );
-    }
-    let trace = match pb::GuardrailTrace::try_from(wire.trace) {
-        Ok(pb::GuardrailTrace::Unspecified) => None,
-        Ok(pb::GuardrailTrace::Disabled) => Some(GuardrailTrace::Disabled),
-        Ok(pb::GuardrailTrace::Enabled) => Some(GuardrailTrace::Enabled),
-        Ok(pb::GuardrailTrace::Full) => Some(GuardrailTrace::Full),
-        Err(_) => {
-            violations.refuse_field(
-                "trace",
-                "must be GUARDRAIL_TRACE_DISABLED, GUARDRAIL_TRACE_ENABLED or GUARDRAIL_TRACE_FULL",
-            );
-            None
-        }
-    };
-    let stream_mode = match pb::GuardrailStreamMode::try_from(wire.stream_mode) {
-        Ok(pb::GuardrailStreamMode::Unspecified) => None,
-        Ok(pb::GuardrailStreamMode::Sync) => Some(GuardrailStreamMode::Sync),
-        Ok(pb::GuardrailStreamMode::Async) => Some(GuardrailStreamMode::Async),
-        Err(_) => {
-            violations.refuse_field(
-                "stream_mode",
-                "must be GUARDRAIL_STREAM_MODE_SYNC or GUARDRAIL_STREAM_MODE_ASYNC",
-            );
-            None
-        }
-    };
-    let guardrail = GuardrailOptions {
-        guardrail_id: wire.guardrail_id,
-        version: wire.version,
-        trace,
-        stream_mode,
-    };
-    (guardrail != GuardrailOptions::default()).then_some(guardrail)
-}
-
-/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_GuardrailConfiguration.html>
-fn is_guardrail_version(version: &str) -> bool {
-    version == "DRAFT"
-        || ((1..=8).contains(&version.len())
-            && version.bytes().all(|byte| byte.is_ascii_digit())
-            && !version.starts_with('0'))
 }
 
 fn timeout(wire: prost_types::Duration, violations: &mut Violations) -> Option<Duration> {

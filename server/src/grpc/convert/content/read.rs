@@ -1,20 +1,17 @@
 //! Content blocks of a request.
 
-use serde_json::Value;
-
 use pb::content_block::Block as Wire;
 use taiwa::v1 as pb;
 use taiwa_core::{
-    Block, Limits, ToolCall, ToolResult,
+    Block, Limits,
     media::{ImageFormat, MediaSource},
     message::{
         CachePoint, CacheTtl, Citation, CitationLocation, CitedText, GuardContent, GuardQualifier,
         Image, Range, Reasoning, SearchResult, ToolReference,
     },
-    tool::{Executor, ToolResultBlock},
 };
 
-use super::media;
+use super::{media, tool};
 use crate::grpc::convert::{identifier, violations::Violations};
 
 /// Where content stands, which decides what it may be.
@@ -123,8 +120,8 @@ fn block(wire: Wire, place: Place, limits: &Limits, violations: &mut Violations)
             media::generated_audio(audio, violations).map(Block::Audio)
         }
         Wire::Audio(audio) => media::audio(audio, violations).map(Block::Audio),
-        Wire::ToolCall(call) => tool_call(call, violations).map(Block::ToolCall),
-        Wire::ToolResult(result) => tool_result(result, limits, violations).map(Block::ToolResult),
+        Wire::ToolCall(call) => tool::call(call, violations).map(Block::ToolCall),
+        Wire::ToolResult(result) => tool::result(result, limits, violations).map(Block::ToolResult),
         Wire::Reasoning(piece) => reasoning(piece, violations).map(Block::Reasoning),
         Wire::CitedText(cited) => cited_text(cited, violations).map(Block::CitedText),
         Wire::SearchResult(result) => search_result(result, violations).map(Block::SearchResult),
@@ -132,76 +129,6 @@ fn block(wire: Wire, place: Place, limits: &Limits, violations: &mut Violations)
         Wire::CachePoint(point) => cache_point(&point, violations).map(Block::CachePoint),
         Wire::ToolAddition(tool) => tool_reference(tool, violations).map(Block::ToolAddition),
         Wire::ToolRemoval(tool) => tool_reference(tool, violations).map(Block::ToolRemoval),
-    }
-}
-
-/// Reads a tool's result, as the field that is being looked at.
-pub(in crate::grpc::convert) fn tool_result(
-    wire: pb::ToolResult,
-    limits: &Limits,
-    violations: &mut Violations,
-) -> Option<ToolResult> {
-    let id_fits = identifier::check_model_word("tool_call_id", &wire.tool_call_id, violations);
-    let given = wire.content.len();
-    let mut content = Vec::with_capacity(given + 1);
-    // A tool may well print nothing, and Bedrock refuses blank text.
-    if !wire.text.trim().is_empty() {
-        content.push(ToolResultBlock::Text(wire.text));
-    }
-    let mut fits = id_fits;
-    for (index, wire) in wire.content.into_iter().enumerate() {
-        match violations.within_item("content", index, |violations| {
-            tool_result_block(wire, violations)
-        }) {
-            Some(ToolResultBlock::Text(text)) if text.trim().is_empty() => {}
-            Some(block) => content.push(block),
-            None => fits = false,
-        }
-    }
-    let result = ToolResult {
-        call_id: wire.tool_call_id,
-        content,
-        is_error: wire.is_error,
-        kind: wire.r#type,
-    };
-    violations.limit_size(result.size_bytes(), limits.max_tool_result_bytes);
-    fits.then_some(result)
-}
-
-fn tool_result_block(
-    wire: pb::ToolResultBlock,
-    violations: &mut Violations,
-) -> Option<ToolResultBlock> {
-    use pb::tool_result_block::Block as Wire;
-    match wire.block {
-        None => {
-            violations.refuse("must be of a kind that this version knows, such as text");
-            None
-        }
-        Some(Wire::Text(text)) => Some(ToolResultBlock::Text(text)),
-        Some(Wire::Json(json)) => match serde_json::from_str::<serde::de::IgnoredAny>(&json) {
-            Ok(_) => Some(ToolResultBlock::Json(json)),
-            Err(error) => {
-                violations.refuse_field("json", format!("must be JSON: {error}"));
-                None
-            }
-        },
-        Some(Wire::Image(image)) => violations
-            .within("image", |violations| media::image(image, violations))
-            .map(ToolResultBlock::Image),
-        Some(Wire::Document(document)) => violations
-            .within("document", |violations| {
-                media::document(document, violations)
-            })
-            .map(ToolResultBlock::Document),
-        Some(Wire::Video(video)) => violations
-            .within("video", |violations| media::video(video, violations))
-            .map(ToolResultBlock::Video),
-        Some(Wire::SearchResult(result)) => violations
-            .within("search_result", |violations| {
-                search_result(result, violations)
-            })
-            .map(ToolResultBlock::SearchResult),
     }
 }
 
@@ -242,51 +169,6 @@ fn guard_content(wire: pb::GuardContent, violations: &mut Violations) -> Option<
             Some(GuardContent::Image { format, bytes })
         }),
     }
-}
-
-fn tool_call(wire: pb::ToolCall, violations: &mut Violations) -> Option<ToolCall> {
-    let id_fits = identifier::check_model_word("tool_call_id", &wire.tool_call_id, violations);
-    let name_fits = identifier::check_model_word("tool_name", &wire.tool_name, violations);
-    let executor = match pb::ToolExecutor::try_from(wire.executor) {
-        Ok(pb::ToolExecutor::Unspecified | pb::ToolExecutor::Client) => Some(Executor::Client),
-        Ok(pb::ToolExecutor::Provider) => Some(Executor::Provider),
-        Ok(pb::ToolExecutor::Server) | Err(_) => {
-            violations.refuse_field(
-                "executor",
-                "must be TOOL_EXECUTOR_CLIENT or TOOL_EXECUTOR_PROVIDER",
-            );
-            None
-        }
-    };
-    let input_json = match wire.input_json {
-        empty if empty.is_empty() => Some("{}".to_owned()),
-        json => match serde_json::from_str::<Value>(&json) {
-            Ok(Value::Object(_)) => Some(json),
-            Ok(
-                Value::Null
-                | Value::Bool(_)
-                | Value::Number(_)
-                | Value::String(_)
-                | Value::Array(_),
-            ) => {
-                violations.refuse_field("input_json", "must be a JSON object");
-                None
-            }
-            Err(error) => {
-                violations.refuse_field("input_json", format!("must be a JSON object: {error}"));
-                None
-            }
-        },
-    };
-    let (executor, input_json) = executor.zip(input_json).filter(|_| id_fits && name_fits)?;
-    Some(ToolCall {
-        id: wire.tool_call_id,
-        name: wire.tool_name,
-        input_json,
-        executor,
-        expires: None,
-        idempotency_key: wire.idempotency_key,
-    })
 }
 
 fn reasoning(wire: pb::Reasoning, violations: &mut Violations) -> Option<Reasoning> {
@@ -393,7 +275,11 @@ fn check_range(index_field: &str, range: Range, violations: &mut Violations) -> 
         .then_some(range)
 }
 
-fn search_result(wire: pb::SearchResult, violations: &mut Violations) -> Option<SearchResult> {
+/// Reads a search result, as the field that is being looked at.
+pub(super) fn search_result(
+    wire: pb::SearchResult,
+    violations: &mut Violations,
+) -> Option<SearchResult> {
     let source = violations.within("source", |violations| filled(wire.source, violations));
     let title = violations.within("title", |violations| filled(wire.title, violations));
     let texts = media::texts(wire.texts, violations);

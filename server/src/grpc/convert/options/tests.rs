@@ -1,7 +1,8 @@
 use prost_types::{Struct, Value, value::Kind};
 use taiwa_core::{
     Reason,
-    options::{GuardrailStreamMode, GuardrailTrace},
+    agent::SystemOverride,
+    options::{GuardrailOptions, GuardrailStreamMode, GuardrailTrace, SystemBlock},
     tool::ToolChoice,
 };
 
