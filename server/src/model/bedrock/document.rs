@@ -73,7 +73,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let value: Value = serde_json::from_str(text).unwrap();
+        let value: Value = serde_json::from_str(text).expect("the test gives JSON");
         assert_eq!(into_value(from_value(&value)).to_string(), expected);
     }
 

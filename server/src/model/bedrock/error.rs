@@ -149,6 +149,7 @@ impl Told<'_> {
             .or_else(|| self.status.map(Kind::of_status))
             .unwrap_or(fallback);
         let (code, status, request_id) = (self.code, self.status, self.request_id);
+        // What is not the caller's business is the operator's.
         if kind.reason == Reason::UpstreamAccessDenied {
             let text = self.text;
             tracing::error!(
@@ -156,11 +157,13 @@ impl Told<'_> {
                 status,
                 text,
                 request_id,
-                "the provider denied this server access"
+                "bedrock denied this server access"
             );
+        } else if kind.is_about_request {
+            tracing::debug!(code, status, request_id, "model call failed");
         } else {
-            let reason = kind.reason;
-            tracing::debug!(code, status, request_id, ?reason, "model call failed");
+            let text = self.text;
+            tracing::warn!(code, status, text, request_id, "bedrock failed");
         }
         let theirs = self
             .text

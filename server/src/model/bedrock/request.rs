@@ -106,6 +106,7 @@ fn model_id(options: &TurnOptions) -> Result<&str, Failure> {
     options
         .model_id
         .as_deref()
+        .filter(|id| !id.is_empty())
         .ok_or_else(|| Failure::invalid("options.model_id", "no model is named"))
 }
 

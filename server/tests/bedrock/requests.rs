@@ -1,0 +1,814 @@
+//! A model request, as it is sent.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use taiwa_core::{
+    Block, Message, ModelRequest, Reason, Role, ToolCall, ToolResult, ToolSpec, TurnOptions,
+    media::{AudioFormat, DocumentFormat, ImageFormat, MediaSource, S3Object, VideoFormat},
+    message::{
+        Audio, CachePoint, CacheTtl, Citation, CitationLocation, CitedText, Document, DocumentBody,
+        GuardContent, GuardQualifier, Image, Range, Reasoning, SearchResult, ToolReference, Video,
+    },
+    options::{
+        CacheOptions, GuardrailOptions, GuardrailStreamMode, GuardrailTrace, LatencyMode,
+        OutputFormat, ReasoningOptions, ServiceTier, SystemBlock,
+    },
+    tool::{Executor, Schema, ToolChoice, ToolResultBlock},
+};
+
+use crate::peer::{Peer, Reply, Request, hello};
+
+const CLAUDE: &str = "eu.anthropic.claude-opus-4-6-v1:0";
+
+#[tokio::test]
+async fn a_request_with_everything_in_it_is_sent_whole() {
+    let request = sent(maximal()).await;
+    assert_eq!(
+        request.path,
+        "/model/eu.anthropic.claude-opus-4-6-v1%3A0/converse-stream"
+    );
+    assert_eq!(request.body, whole());
+}
+
+#[tokio::test]
+async fn a_count_with_everything_in_it_is_sent_whole() {
+    let (request, tokens) = counted(maximal()).await;
+    assert_eq!(
+        request.path,
+        "/model/eu.anthropic.claude-opus-4-6-v1%3A0/count-tokens"
+    );
+    assert_eq!(request.body, whole_count());
+    assert_eq!(tokens, 42);
+}
+
+#[tokio::test]
+async fn a_plain_request_holds_nothing_else() {
+    let request = sent(hello()).await;
+    assert_eq!(
+        request.body,
+        json!({"messages": [{"role": "user", "content": [{"text": "hello"}]}]})
+    );
+}
+
+#[tokio::test]
+async fn requests_are_signed() {
+    let request = sent(hello()).await;
+    let header = |name: &str| {
+        let header = request.headers.iter().find(|(key, _)| key == name);
+        header.map(|(_, value)| value.as_str()).unwrap_or_default()
+    };
+    let signature = header("authorization");
+    assert!(
+        signature.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"),
+        "{signature}"
+    );
+    assert!(
+        signature.contains("/eu-central-1/bedrock/aws4_request"),
+        "{signature}"
+    );
+    assert!(!header("x-amz-date").is_empty());
+}
+
+#[tokio::test]
+async fn effort_and_budget_take_the_form_of_the_model_family() {
+    let both = |effort: &str, budget| ReasoningOptions {
+        effort: Some(effort.to_owned()).filter(|effort| !effort.is_empty()),
+        budget_tokens: NonZeroU32::new(budget),
+    };
+    let thinking = json!({"thinking": {"type": "enabled", "budget_tokens": 2048}});
+    let table = [
+        (
+            CLAUDE,
+            both("high", 0),
+            json!({"outputConfig": {"effort": "high"}}),
+        ),
+        (
+            CLAUDE,
+            both("", 2048),
+            json!({"additionalModelRequestFields": thinking}),
+        ),
+        (
+            "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/abc",
+            both("max", 2048),
+            json!({
+                "outputConfig": {"effort": "max"},
+                "additionalModelRequestFields": thinking,
+            }),
+        ),
+        (
+            "us.amazon.nova-2-lite-v1:0",
+            both("low", 0),
+            json!({"additionalModelRequestFields": {
+                "reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"},
+            }}),
+        ),
+        (
+            "openai.gpt-oss-120b-1:0",
+            both("medium", 0),
+            json!({"additionalModelRequestFields": {"reasoning_effort": "medium"}}),
+        ),
+    ];
+    for (model_id, reasoning, expected) in table {
+        let mut body = sent(with(|options| {
+            options.model_id = Some(model_id.to_owned());
+            options.reasoning = Some(reasoning);
+        }))
+        .await
+        .body;
+        body.as_object_mut().unwrap().remove("messages");
+        assert_eq!(body, expected, "{model_id}");
+    }
+}
+
+#[tokio::test]
+async fn a_budget_is_refused_where_the_model_takes_an_effort() {
+    for model_id in ["us.amazon.nova-2-lite-v1:0", "openai.gpt-oss-20b-1:0"] {
+        let request = with(|options| {
+            options.model_id = Some(model_id.to_owned());
+            options.reasoning = Some(ReasoningOptions {
+                effort: None,
+                budget_tokens: NonZeroU32::new(1024),
+            });
+        });
+        assert_eq!(refused(request).await, "options.reasoning.budget_tokens");
+    }
+}
+
+#[tokio::test]
+async fn the_callers_own_fields_win_over_ours() {
+    let own = json!({"thinking": {"type": "adaptive"}, "top_k": 7, "seed": u64::MAX});
+    let body = sent(with(|options| {
+        options.reasoning = Some(ReasoningOptions {
+            effort: None,
+            budget_tokens: NonZeroU32::new(1024),
+        });
+        options.additional_model_fields = Some(own.clone());
+    }))
+    .await
+    .body;
+    assert_eq!(body["additionalModelRequestFields"], own);
+}
+
+#[tokio::test]
+async fn fields_that_are_no_object_are_refused() {
+    let request = with(|options| options.additional_model_fields = Some(json!([1])));
+    assert_eq!(refused(request).await, "options.additional_model_fields");
+}
+
+#[tokio::test]
+async fn guardrail_settings_without_a_guardrail_are_refused() {
+    let request = with(|options| {
+        options.guardrail = Some(GuardrailOptions {
+            trace: Some(GuardrailTrace::Full),
+            ..GuardrailOptions::default()
+        });
+    });
+    assert_eq!(refused(request).await, "options.guardrail.guardrail_id");
+}
+
+#[tokio::test]
+async fn a_request_without_a_model_is_refused() {
+    assert_eq!(
+        refused(with(|options| options.model_id = None)).await,
+        "options.model_id"
+    );
+    let empty = with(|options| options.model_id = Some(String::new()));
+    assert_eq!(refused(empty).await, "options.model_id");
+}
+
+#[tokio::test]
+async fn disabled_tools_are_not_offered() {
+    let body = sent(with(|options| {
+        options.client_tools = vec![weather()];
+        options.tool_choice = Some(ToolChoice::Disabled);
+    }))
+    .await
+    .body;
+    assert_eq!(body.get("toolConfig"), None);
+}
+
+#[tokio::test]
+async fn tools_called_before_are_declared_as_gone_when_none_is_offered() {
+    for choice in [Some(ToolChoice::Disabled), Some(ToolChoice::Any), None] {
+        let mut request = with(|options| {
+            if choice == Some(ToolChoice::Disabled) {
+                options.client_tools = vec![weather()];
+            }
+            options.tool_choice = choice.clone();
+        });
+        request.messages.extend(tool_exchange("find", "{}"));
+        assert_eq!(
+            sent(request).await.body["toolConfig"],
+            json!({"tools": [{"toolSpec": {
+                "name": "find",
+                "description": "Not available. Do not call it.",
+                "inputSchema": {"json": {"type": "object"}},
+            }}]}),
+            "{choice:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn each_tool_choice_has_its_form() {
+    for (choice, expected) in tool_choices() {
+        let body = sent(with(|options| {
+            options.client_tools = vec![weather()];
+            options.tool_choice = Some(choice);
+        }))
+        .await
+        .body;
+        assert_eq!(body["toolConfig"]["toolChoice"], expected);
+    }
+}
+
+#[tokio::test]
+async fn input_that_is_no_object_is_sent_as_one() {
+    let table = [
+        (
+            r#"{"a":18446744073709551615,"b":-1,"c":0.5}"#,
+            json!({"a": u64::MAX, "b": -1, "c": 0.5}),
+        ),
+        (r#"{"a":"#, json!({"malformed_input": r#"{"a":"#})),
+        ("[1]", json!({"malformed_input": "[1]"})),
+    ];
+    for (input, expected) in table {
+        let mut request = hello();
+        request.messages.extend(tool_exchange("find", input));
+        let body = sent(request).await.body;
+        assert_eq!(
+            body["messages"][1]["content"][0]["toolUse"]["input"],
+            expected
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_json_result_that_is_no_object_is_sent_as_text() {
+    let mut request = hello();
+    let [call, _] = tool_exchange("find", "{}");
+    let result = ToolResult {
+        call_id: "call-1".to_owned(),
+        content: vec![
+            ToolResultBlock::Json("[1, 2]".to_owned()),
+            ToolResultBlock::Json(r#"{"n": 1}"#.to_owned()),
+        ],
+        is_error: false,
+        kind: String::new(),
+    };
+    request
+        .messages
+        .extend([call, message(Role::User, vec![Block::ToolResult(result)])]);
+    assert_eq!(
+        sent(request).await.body["messages"][2]["content"][0]["toolResult"],
+        json!({
+            "toolUseId": "call-1",
+            "content": [{"text": "[1, 2]"}, {"json": {"n": 1}}],
+            "status": "success",
+        })
+    );
+}
+
+#[tokio::test]
+async fn media_that_could_not_be_made_become_text() {
+    let image = |error: Option<&str>| Image {
+        format: ImageFormat::Png,
+        source: None,
+        error: error.map(str::to_owned),
+    };
+    let audio = Audio {
+        format: AudioFormat::Mp3,
+        source: None,
+        error: None,
+    };
+    let mut request = hello();
+    request.messages.push(message(
+        Role::Assistant,
+        vec![
+            Block::Image(image(Some("filtered"))),
+            Block::Image(image(None)),
+            Block::Audio(audio),
+        ],
+    ));
+    assert_eq!(
+        sent(request).await.body["messages"][1]["content"],
+        json!([
+            {"text": "[image not available: filtered]"},
+            {"text": "[image not available]"},
+            {"text": "[audio not available]"},
+        ])
+    );
+}
+
+#[tokio::test]
+async fn cache_points_of_the_caller_are_not_doubled() {
+    let mut request = with(|options| {
+        options.system_content = vec![
+            SystemBlock::Text("be brief".to_owned()),
+            SystemBlock::CachePoint(CachePoint { ttl: None }),
+        ];
+        options.cache = Some(CacheOptions {
+            system: true,
+            tools: true,
+            messages: true,
+            ttl: None,
+        });
+    });
+    let point = Block::CachePoint(CachePoint { ttl: None });
+    request.messages = vec![message(
+        Role::User,
+        vec![Block::Text("hello".to_owned()), point],
+    )];
+    assert_eq!(
+        sent(request).await.body,
+        json!({
+            "system": [{"text": "be brief"}, {"cachePoint": {"type": "default"}}],
+            "messages": [{
+                "role": "user",
+                "content": [{"text": "hello"}, {"cachePoint": {"type": "default"}}],
+            }],
+        })
+    );
+}
+
+#[tokio::test]
+async fn every_format_has_the_providers_word() {
+    let source = || MediaSource::Bytes(Bytes::from_static(b"x"));
+    let mut blocks = Vec::new();
+    for &format in ImageFormat::ALL {
+        blocks.push(Block::Image(Image {
+            format,
+            source: Some(source()),
+            error: None,
+        }));
+    }
+    for &format in DocumentFormat::ALL {
+        blocks.push(Block::Document(Document {
+            name: "d".to_owned(),
+            format: Some(format),
+            body: DocumentBody::Source(source()),
+            context: None,
+            citations: false,
+        }));
+    }
+    for &format in VideoFormat::ALL {
+        blocks.push(Block::Video(Video {
+            format,
+            source: source(),
+        }));
+    }
+    for &format in AudioFormat::ALL {
+        blocks.push(Block::Audio(Audio {
+            format,
+            source: Some(source()),
+            error: None,
+        }));
+    }
+    let mut request = hello();
+    request.messages = vec![message(Role::User, blocks)];
+    let body = sent(request).await.body;
+    let words: Vec<_> = body["messages"][0]["content"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|block| block.as_object().unwrap())
+        .map(|(kind, block)| format!("{kind} {}", block["format"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        words.join("|"),
+        "image png|image jpeg|image gif|image webp|\
+         document pdf|document csv|document doc|document docx|document xls|document xlsx|\
+         document html|document txt|document md|\
+         video mkv|video mov|video mp4|video webm|video flv|video mpeg|video mpg|video wmv|\
+         video three_gp|\
+         audio mp3|audio opus|audio wav|audio aac|audio flac|audio mp4|audio ogg|audio mkv|\
+         audio mka|audio x-aac|audio m4a|audio mpeg|audio mpga|audio pcm|audio webm"
+    );
+}
+
+#[tokio::test]
+async fn every_setting_has_the_providers_word() {
+    for tier in ServiceTier::ALL {
+        let body = sent(with(|options| options.service_tier = Some(tier)))
+            .await
+            .body;
+        assert_eq!(body["serviceTier"], json!({"type": tier.as_str()}));
+    }
+    for mode in LatencyMode::ALL {
+        let body = sent(with(|options| options.latency = Some(mode)))
+            .await
+            .body;
+        assert_eq!(body["performanceConfig"], json!({"latency": mode.as_str()}));
+    }
+    let guardrail = async |trace, stream_mode| {
+        let guardrail = GuardrailOptions {
+            guardrail_id: "g".to_owned(),
+            version: String::new(),
+            trace,
+            stream_mode,
+        };
+        let request = with(|options| options.guardrail = Some(guardrail));
+        sent(request).await.body["guardrailConfig"].clone()
+    };
+    // The SDK writes defaults for what is not set.
+    let unset = json!({
+        "guardrailIdentifier": "g", "guardrailVersion": "", "trace": "disabled",
+        "streamProcessingMode": "sync",
+    });
+    assert_eq!(guardrail(None, None).await, unset);
+    assert_eq!(
+        guardrail(
+            Some(GuardrailTrace::Disabled),
+            Some(GuardrailStreamMode::Sync)
+        )
+        .await,
+        unset
+    );
+    assert_eq!(
+        guardrail(
+            Some(GuardrailTrace::Enabled),
+            Some(GuardrailStreamMode::Async)
+        )
+        .await,
+        json!({
+            "guardrailIdentifier": "g", "guardrailVersion": "", "trace": "enabled",
+            "streamProcessingMode": "async",
+        })
+    );
+}
+
+/// The body that the request with everything in it has.
+pub(crate) fn whole() -> Value {
+    serde_json::from_str(include_str!("../../testdata/bedrock-request.json")).unwrap()
+}
+
+/// The body that counting the request with everything in it has.
+pub(crate) fn whole_count() -> Value {
+    let whole = whole();
+    let mut converse = serde_json::Map::new();
+    for member in [
+        "messages",
+        "system",
+        "toolConfig",
+        "additionalModelRequestFields",
+    ] {
+        converse.insert(member.to_owned(), whole[member].clone());
+    }
+    json!({"input": {"converse": converse}})
+}
+
+/// Each tool choice, with its form.
+pub(crate) fn tool_choices() -> [(ToolChoice, Value); 3] {
+    [
+        (ToolChoice::Auto, json!({"auto": {}})),
+        (ToolChoice::Any, json!({"any": {}})),
+        (
+            ToolChoice::Tool("weather".to_owned()),
+            json!({"tool": {"name": "weather"}}),
+        ),
+    ]
+}
+
+/// Sends a request and returns it as it came.
+async fn sent(request: ModelRequest) -> Request {
+    let mut peer = Peer::start([Reply::stream(&[])]).await;
+    peer.bedrock(1).await.open(request).await.unwrap();
+    peer.request().await
+}
+
+/// Counts a request and returns it as it came, with the answer.
+async fn counted(request: ModelRequest) -> (Request, u32) {
+    let mut peer = Peer::start([Reply::body(200, "", "", r#"{"inputTokens":42}"#)]).await;
+    let tokens = peer.bedrock(1).await.count_tokens(request).await.unwrap();
+    (peer.request().await, tokens)
+}
+
+/// The field for which a request is refused before it is sent.
+async fn refused(request: ModelRequest) -> String {
+    let mut peer = Peer::start([Reply::stream(&[])]).await;
+    let failure = peer.bedrock(1).await.open(request).await.unwrap_err();
+    assert_eq!(failure.reason, Reason::InvalidRequest);
+    assert!(peer.has_no_request());
+    failure.violations.into_iter().next().unwrap().field
+}
+
+fn with(change: impl FnOnce(&mut TurnOptions)) -> ModelRequest {
+    let mut request = hello();
+    change(Arc::make_mut(&mut request.options));
+    request
+}
+
+fn message(role: Role, content: Vec<Block>) -> Arc<Message> {
+    Arc::new(Message {
+        role,
+        content,
+        origin: None,
+    })
+}
+
+fn weather() -> Arc<ToolSpec> {
+    Arc::new(ToolSpec {
+        name: "weather".to_owned(),
+        description: String::new(),
+        schema: Schema::parse(r#"{"type":"object"}"#).unwrap(),
+        strict: false,
+        timeout: None,
+    })
+}
+
+fn call(name: &str, input: &str, executor: Executor) -> ToolCall {
+    ToolCall {
+        id: "call-1".to_owned(),
+        name: name.to_owned(),
+        input_json: input.to_owned(),
+        executor,
+        expires: None,
+        idempotency_key: "key-1".to_owned(),
+    }
+}
+
+fn tool_exchange(name: &str, input: &str) -> [Arc<Message>; 2] {
+    let call = call(name, input, Executor::Client);
+    [
+        message(Role::Assistant, vec![Block::ToolCall(call)]),
+        message(
+            Role::User,
+            vec![Block::ToolResult(ToolResult::error("call-1", "no"))],
+        ),
+    ]
+}
+
+/// A request in which every member of the API is set.
+fn maximal() -> ModelRequest {
+    ModelRequest {
+        options: Arc::new(maximal_options()),
+        max_tokens: Some(1000),
+        messages: vec![
+            message(Role::User, user_blocks()),
+            message(Role::Assistant, assistant_blocks()),
+            message(Role::User, vec![Block::ToolResult(tool_result())]),
+            message(
+                Role::System,
+                vec![Block::Text("instructions on the way".to_owned())],
+            ),
+            message(Role::User, tool_changes()),
+        ],
+        deadline: None,
+    }
+}
+
+fn maximal_options() -> TurnOptions {
+    let ttl = Some(CacheTtl::OneHour);
+    TurnOptions {
+        model_id: Some(CLAUDE.to_owned()),
+        system: Some("system prompt".to_owned()),
+        system_content: vec![
+            SystemBlock::Text("more system prompt".to_owned()),
+            SystemBlock::CachePoint(CachePoint {
+                ttl: Some(CacheTtl::FiveMinutes),
+            }),
+            SystemBlock::GuardContent(guarded_text(vec![])),
+            SystemBlock::GuardContent(guarded_image()),
+        ],
+        max_tokens: NonZeroU32::new(999_999),
+        temperature: Some(0.5),
+        top_p: Some(0.25),
+        stop_sequences: vec!["STOP".to_owned(), "END".to_owned()],
+        reasoning: Some(ReasoningOptions {
+            effort: Some("high".to_owned()),
+            budget_tokens: NonZeroU32::new(2048),
+        }),
+        output: Some(OutputFormat {
+            name: "answer".to_owned(),
+            description: "the answer".to_owned(),
+            schema_json: r#"{"type": "object"}"#.to_owned(),
+        }),
+        client_tools: vec![
+            Arc::new(ToolSpec {
+                name: "book".to_owned(),
+                description: "books a table".to_owned(),
+                schema: Schema::parse(r#"{"type":"object","maxProperties":2}"#).unwrap(),
+                strict: true,
+                timeout: None,
+            }),
+            weather(),
+        ],
+        provider_tools: vec!["nova_grounding".to_owned()],
+        tool_choice: Some(ToolChoice::Tool("book".to_owned())),
+        guardrail: Some(GuardrailOptions {
+            guardrail_id: "guardrail7".to_owned(),
+            version: "3".to_owned(),
+            trace: Some(GuardrailTrace::Full),
+            stream_mode: Some(GuardrailStreamMode::Async),
+        }),
+        service_tier: Some(ServiceTier::Flex),
+        latency: Some(LatencyMode::Optimized),
+        prompt_variables: [("name".to_owned(), "value".to_owned())].into(),
+        additional_model_fields: Some(json!({"top_k": 40})),
+        additional_response_paths: vec!["/stop_sequence".to_owned()],
+        request_metadata: [("team".to_owned(), "search".to_owned())].into(),
+        cache: Some(CacheOptions {
+            system: true,
+            tools: true,
+            messages: true,
+            ttl,
+        }),
+        ..TurnOptions::default()
+    }
+}
+
+fn user_blocks() -> Vec<Block> {
+    vec![
+        Block::Text("text".to_owned()),
+        Block::Image(image(bytes("image"))),
+        Block::Image(Image {
+            error: Some("blurred".to_owned()),
+            ..image(s3("image"))
+        }),
+        Block::Document(document(DocumentBody::Source(bytes("document")))),
+        Block::Document(document(DocumentBody::Source(s3("document")))),
+        Block::Document(Document {
+            format: None,
+            ..document(DocumentBody::Text("document text".to_owned()))
+        }),
+        Block::Document(Document {
+            context: None,
+            citations: false,
+            ..document(DocumentBody::Chunks(vec![
+                "one".to_owned(),
+                "two".to_owned(),
+            ]))
+        }),
+        Block::Video(Video {
+            format: VideoFormat::Mp4,
+            source: bytes("video"),
+        }),
+        Block::Video(Video {
+            format: VideoFormat::ThreeGp,
+            source: s3("video"),
+        }),
+        Block::Audio(Audio {
+            format: AudioFormat::Wav,
+            source: Some(bytes("audio")),
+            error: Some("noise".to_owned()),
+        }),
+        Block::Audio(Audio {
+            format: AudioFormat::Flac,
+            source: Some(s3("audio")),
+            error: None,
+        }),
+        Block::SearchResult(search_result()),
+        Block::GuardContent(guarded_text(vec![
+            GuardQualifier::GroundingSource,
+            GuardQualifier::Query,
+            GuardQualifier::GuardContent,
+        ])),
+        Block::GuardContent(guarded_image()),
+        Block::CachePoint(CachePoint { ttl: None }),
+    ]
+}
+
+fn assistant_blocks() -> Vec<Block> {
+    vec![
+        Block::Reasoning(Reasoning::Text {
+            text: "thinking".to_owned(),
+            signature: Some("signed".to_owned()),
+        }),
+        Block::Reasoning(Reasoning::Text {
+            text: "unsigned".to_owned(),
+            signature: None,
+        }),
+        Block::Reasoning(Reasoning::Redacted(Bytes::from_static(b"redacted"))),
+        Block::CitedText(CitedText {
+            texts: vec!["cited".to_owned(), " text".to_owned()],
+            citations: citations(),
+        }),
+        Block::ToolCall(call("book", r#"{"seats":2,"at":19.5}"#, Executor::Client)),
+        Block::ToolCall(ToolCall {
+            id: "call-2".to_owned(),
+            ..call("nova_grounding", "{}", Executor::Provider)
+        }),
+        Block::ToolResult(ToolResult {
+            call_id: "call-2".to_owned(),
+            content: vec![ToolResultBlock::Text("found".to_owned())],
+            is_error: false,
+            kind: "nova_grounding_result".to_owned(),
+        }),
+    ]
+}
+
+fn citations() -> Vec<Citation> {
+    let range = Range {
+        index: 1,
+        start: 2,
+        end: 3,
+    };
+    let at = |location| Citation {
+        location: Some(location),
+        ..Citation::default()
+    };
+    vec![
+        Citation {
+            title: "title".to_owned(),
+            source: "source".to_owned(),
+            quotes: vec!["quote".to_owned()],
+            location: Some(CitationLocation::Web {
+                url: "https://example.com/page".to_owned(),
+                domain: "example.com".to_owned(),
+            }),
+        },
+        at(CitationLocation::DocumentCharacters(range)),
+        at(CitationLocation::DocumentPages(range)),
+        at(CitationLocation::DocumentChunks(range)),
+        at(CitationLocation::SearchResult(range)),
+    ]
+}
+
+fn tool_result() -> ToolResult {
+    ToolResult {
+        call_id: "call-1".to_owned(),
+        content: vec![
+            ToolResultBlock::Text("result".to_owned()),
+            ToolResultBlock::Json(r#"{"big": 9007199254740993}"#.to_owned()),
+            ToolResultBlock::Image(image(bytes("result image"))),
+            ToolResultBlock::Document(document(DocumentBody::Source(bytes("result document")))),
+            ToolResultBlock::Video(Video {
+                format: VideoFormat::Webm,
+                source: bytes("result video"),
+            }),
+            ToolResultBlock::SearchResult(SearchResult {
+                citations: false,
+                ..search_result()
+            }),
+        ],
+        is_error: true,
+        kind: String::new(),
+    }
+}
+
+fn tool_changes() -> Vec<Block> {
+    let tool = |name: &str| ToolReference {
+        name: name.to_owned(),
+        kind: "mcp_tool".to_owned(),
+        server_name: "files".to_owned(),
+    };
+    vec![
+        Block::ToolAddition(tool("read")),
+        Block::ToolRemoval(tool("write")),
+        Block::Text("go on".to_owned()),
+    ]
+}
+
+fn bytes(content: &'static str) -> MediaSource {
+    MediaSource::Bytes(Bytes::from_static(content.as_bytes()))
+}
+
+fn s3(key: &str) -> MediaSource {
+    MediaSource::S3(S3Object {
+        uri: format!("s3://bucket/{key}"),
+        bucket_owner: Some("123456789012".to_owned()),
+    })
+}
+
+fn image(source: MediaSource) -> Image {
+    Image {
+        format: ImageFormat::Webp,
+        source: Some(source),
+        error: None,
+    }
+}
+
+fn document(body: DocumentBody) -> Document {
+    Document {
+        name: "report".to_owned(),
+        format: Some(DocumentFormat::Pdf),
+        body,
+        context: Some("quarterly".to_owned()),
+        citations: true,
+    }
+}
+
+fn search_result() -> SearchResult {
+    SearchResult {
+        source: "https://example.com".to_owned(),
+        title: "Example".to_owned(),
+        texts: vec!["an example".to_owned()],
+        citations: true,
+    }
+}
+
+fn guarded_text(qualifiers: Vec<GuardQualifier>) -> GuardContent {
+    GuardContent::Text {
+        text: "guarded".to_owned(),
+        qualifiers,
+    }
+}
+
+fn guarded_image() -> GuardContent {
+    GuardContent::Image {
+        format: ImageFormat::Jpeg,
+        bytes: Bytes::from_static(b"guarded image"),
+    }
+}
