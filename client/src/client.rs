@@ -12,7 +12,9 @@ use crate::{
 /// A connection to a Taiwa server, with its calls.
 ///
 /// Clones share the connection, which is made again after it broke: keep one
-/// client for as long as the program runs.
+/// client for as long as the program runs. A server allows so many calls on one
+/// connection, and those beyond wait for one to end: for hundreds of calls at
+/// once, connect several clients.
 #[derive(Debug, Clone)]
 pub struct Client {
     stub: AgentServiceClient<Channel>,

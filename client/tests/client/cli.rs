@@ -188,6 +188,26 @@ async fn colour_is_rendered_markdown_also_into_a_pipe_when_asked_for() {
 }
 
 #[tokio::test]
+async fn a_failure_is_coloured_only_where_colours_are_wanted() {
+    for (flags, said) in [
+        (
+            &["invoke", "hi", "--color", "always"][..],
+            "\u{1b}[31mtaiwa:\u{1b}[0m no (Internal)\n",
+        ),
+        (
+            &["invoke", "hi", "--color", "never"],
+            "taiwa: no (Internal)\n",
+        ),
+    ] {
+        let server = refusing(Status::internal("no")).await;
+
+        let done = taiwa(&server, flags, "").await;
+
+        assert_eq!(told(&done), (Some(1), "", said));
+    }
+}
+
+#[tokio::test]
 async fn the_exit_code_says_what_kind_of_failure_it_was() {
     for (code, exit) in [
         (Code::InvalidArgument, 3),

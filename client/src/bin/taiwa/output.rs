@@ -7,7 +7,7 @@ use taiwa_client::pb;
 use crate::{
     args::{Color, Display},
     failure::Failure,
-    render::{Renderer, bold, dim, red},
+    render::{Renderer, dim, red},
 };
 
 /// Lines longer than this are hard to read.
@@ -135,7 +135,7 @@ impl Output {
     pub(crate) fn complain(&self, what: &str, notes: &[String]) {
         let what: String = what.chars().filter(|c| !c.is_control()).collect();
         let name = if self.colored_errors {
-            bold(&red("taiwa:"))
+            red("taiwa:")
         } else {
             "taiwa:".to_owned()
         };

@@ -14,6 +14,8 @@ pub(crate) struct Screen {
     painted: bool,
     /// Rows from the first live line to the cursor.
     cursor_row: usize,
+    /// Live lines on the screen.
+    rows: usize,
 }
 
 /// Where the cursor stands among the live lines.
@@ -29,6 +31,7 @@ impl Screen {
         Self {
             painted,
             cursor_row: 0,
+            rows: 0,
         }
     }
 
@@ -67,13 +70,30 @@ impl Screen {
         if self.cursor_row > 0 {
             frame.push_str(&format!("\x1b[{}A", self.cursor_row));
         }
-        frame.push_str("\r\x1b[J");
-        for line in finished {
+        frame.push('\r');
+        let lines: Vec<_> = finished.iter().chain(live).collect();
+        let shrinks = lines.len() < self.rows;
+        for (index, line) in lines.iter().enumerate() {
+            if index > 0 {
+                frame.push_str("\r\n");
+            }
+            // Line by line: a terminal multiplexer takes a screen that is wiped
+            // from its first cell on for a page to keep in its history.
+            let wipe = if shrinks && index + 1 == lines.len() {
+                "\x1b[J"
+            } else {
+                "\x1b[K"
+            };
+            frame.push_str(wipe);
             frame.push_str(&self.look(line));
-            frame.push_str("\r\n");
         }
-        let lines: Vec<_> = live.iter().map(|line| self.look(line)).collect();
-        frame.push_str(&lines.join("\r\n"));
+        if live.is_empty() {
+            if !finished.is_empty() {
+                frame.push_str("\r\n");
+            }
+            frame.push_str("\x1b[J");
+        }
+        self.rows = live.len();
         let last_row = live.len().saturating_sub(1);
         self.cursor_row = last_row;
         if let Some(cursor) = cursor {
@@ -124,9 +144,9 @@ mod tests {
                 .replace("^[?2026h", "")
                 .replace("^[?2026l", "")
         };
-        assert_eq!(show(first), "\r^[Ja\r\nb");
-        assert_eq!(show(second), "^[1A\r^[JA\r\nb\r\n> x^[1A\r^[3C");
-        assert_eq!(show(third), "\r^[JB\r\n");
+        assert_eq!(show(first), "\r^[Ka\r\n^[Kb");
+        assert_eq!(show(second), "^[1A\r^[KA\r\n^[Kb\r\n^[K> x^[1A\r^[3C");
+        assert_eq!(show(third), "\r^[JB\r\n^[J");
     }
 
     #[test]

@@ -64,6 +64,13 @@ impl Editor {
         Asks::Nothing
     }
 
+    /// Throws the text away; false when there was none.
+    pub(super) fn clear(&mut self) -> bool {
+        let had_text = !self.text.is_empty();
+        self.replace(String::new());
+        had_text
+    }
+
     /// Inserts what was pasted, line ends included.
     pub(super) fn paste(&mut self, text: &str) {
         self.insert(&text.replace("\r\n", "\n").replace('\r', "\n"));
@@ -109,8 +116,7 @@ impl Editor {
     )]
     fn control(&mut self, code: KeyCode) -> Asks {
         match code {
-            KeyCode::Char('c') if self.text.is_empty() => return Asks::Interrupt,
-            KeyCode::Char('c') => self.replace(String::new()),
+            KeyCode::Char('c') => return Asks::Interrupt,
             KeyCode::Char('d') if self.text.is_empty() => return Asks::End,
             KeyCode::Char('d') => self.delete(self.cursor..self.after()),
             KeyCode::Char('a') => self.cursor = 0,
@@ -261,11 +267,12 @@ mod tests {
     }
 
     #[test]
-    fn ctrl_c_clears_first_and_interrupts_then() {
+    fn ctrl_d_ends_only_where_there_is_nothing_to_delete() {
         let mut editor = Editor::default();
         typed(&mut editor, "x");
-        assert_eq!(control(&mut editor, 'c'), Asks::Nothing);
-        assert_eq!(control(&mut editor, 'c'), Asks::Interrupt);
+        plain(&mut editor, KeyCode::Home);
+        assert_eq!(control(&mut editor, 'd'), Asks::Nothing);
+        assert!(!editor.clear(), "it was deleted");
         assert_eq!(control(&mut editor, 'd'), Asks::End);
     }
 

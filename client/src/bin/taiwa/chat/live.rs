@@ -112,7 +112,8 @@ impl Chat<'_> {
         match asks {
             Asks::Nothing => {}
             Asks::Send(prompt) => self.send(prompt).await,
-            Asks::Interrupt if !self.transcript.is_answering() => return Ok(true),
+            // Between answers it throws away what was typed, or else ends the chat.
+            Asks::Interrupt if !self.transcript.is_answering() => return Ok(!self.editor.clear()),
             Asks::Interrupt if self.transcript.is_interrupting() => {
                 return Err(Failure::interrupted());
             }
