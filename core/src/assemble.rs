@@ -13,6 +13,7 @@ use self::partial::{Partial, implied_start, text_block};
 use crate::{
     error::{Failure, Reason},
     event::{BlockKind, Payload},
+    limits::MAX_MESSAGE_BLOCKS,
     message::Block,
     model::{BlockDelta, BlockStart},
 };
@@ -20,9 +21,12 @@ use crate::{
 /// The message of one model call, as far as it came.
 #[derive(Clone, Debug)]
 pub struct Assembler {
-    turn_id: Arc<str>,
+    step: String,
     slots: BTreeMap<u32, Slot>,
     size_bytes: usize,
+    /// Blocks, and pieces of blocks that are kept apart.
+    pieces: usize,
+    provider_calls: u32,
     max_bytes: usize,
 }
 
@@ -46,11 +50,15 @@ impl<F: FnMut(u32, Payload)> Sink for F {
 
 impl Assembler {
     /// Starts an empty message of at most `max_bytes`.
-    pub fn new(turn_id: Arc<str>, max_bytes: usize) -> Self {
+    ///
+    /// `step` names the model call; the idempotency keys of its tool calls begin with it.
+    pub fn new(step: String, max_bytes: usize) -> Self {
         Self {
-            turn_id,
+            step,
             slots: BTreeMap::new(),
             size_bytes: 0,
+            pieces: 0,
+            provider_calls: 0,
             max_bytes,
         }
     }
@@ -58,6 +66,11 @@ impl Assembler {
     /// Bytes of output so far.
     pub fn size_bytes(&self) -> usize {
         self.size_bytes
+    }
+
+    /// Number of complete calls that the provider runs itself.
+    pub fn provider_calls(&self) -> u32 {
+        self.provider_calls
     }
 
     /// Begins an announced block.
@@ -75,6 +88,7 @@ impl Assembler {
         if self.slots.contains_key(&index) {
             return Err(broken("a content block began twice"));
         }
+        self.count_pieces(1)?;
         let (partial, kind) = match start {
             BlockStart::ToolCall {
                 id,
@@ -142,7 +156,9 @@ impl Assembler {
         delta: BlockDelta,
         sink: &mut impl Sink,
     ) -> Result<(), Failure> {
-        self.size_bytes += delta.size_bytes();
+        let begins = usize::from(!self.slots.contains_key(&index));
+        self.count_pieces(begins + delta.kept_pieces())?;
+        self.size_bytes = self.size_bytes.saturating_add(delta.size_bytes());
         if self.size_bytes > self.max_bytes {
             let text = format!("the model's answer is larger than {} bytes", self.max_bytes);
             return Err(Failure::new(Reason::LimitExceeded, text));
@@ -161,19 +177,19 @@ impl Assembler {
         partial.add(delta, |payload| sink.tell(index, payload))
     }
 
-    /// Completes a block.
+    /// Completes a block; one of which nothing came is no block.
     ///
     /// # Errors
     ///
-    /// When no such block is open.
+    /// When the block had ended before.
     pub fn stop(&mut self, index: u32, sink: &mut impl Sink) -> Result<(), Failure> {
         let Some(slot) = self.slots.get_mut(&index) else {
-            return Err(broken("a content block ended that had not begun"));
+            return Ok(());
         };
         let Slot::Open(partial) = slot else {
             return Err(broken("a content block ended twice"));
         };
-        let block = partial.take(&self.turn_id);
+        let block = partial.take(&self.step);
         *slot = Slot::Done(block.clone());
         let provider_call = if let Block::ToolCall(call) = &block
             && call.is_provider_run()
@@ -184,6 +200,7 @@ impl Assembler {
         };
         sink.tell(index, Payload::BlockCompleted(block));
         if let Some(call) = provider_call {
+            self.provider_calls += 1;
             sink.tell(index, Payload::ToolCall(call));
         }
         Ok(())
@@ -237,6 +254,16 @@ impl Assembler {
                 ) => None,
             })
             .collect()
+    }
+
+    /// Bounds what pieces without content cost.
+    fn count_pieces(&mut self, more: usize) -> Result<(), Failure> {
+        self.pieces += more;
+        if self.pieces <= MAX_MESSAGE_BLOCKS {
+            return Ok(());
+        }
+        let text = format!("the model's answer has more than {MAX_MESSAGE_BLOCKS} blocks");
+        Err(Failure::new(Reason::LimitExceeded, text))
     }
 
     fn check_call(&self, id: &str, name: &str) -> Result<(), Failure> {

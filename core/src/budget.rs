@@ -3,7 +3,8 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use crate::{
-    message::{Block, Message},
+    message::{Block, GuardContent, Message},
+    options::{SystemBlock, TurnOptions},
     tool::ToolResultBlock,
     usage::Usage,
 };
@@ -24,7 +25,16 @@ pub struct Reservation {
     pub max_tokens: Option<u32>,
     /// The budget, and not the caller's own wish, sets that limit.
     pub clamped: bool,
+    /// Output tokens after which the call is to be cut, where no limit is sent that would stop it.
+    pub watched_tokens: Option<u64>,
 }
+
+/// The smallest output limit among the models that the budget may meet.
+///
+/// Bedrock refuses a wish above the model's own limit, which the core does not know. So a budget
+/// above this figure is not sent as a limit but watched: Llama 3 generates at most 2,048 tokens.
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-meta.html>
+const SURE_MAX_TOKENS: u64 = 2_048;
 
 /// Why no further model call may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +74,7 @@ impl Budget {
             None => Reservation {
                 max_tokens: wanted,
                 clamped: false,
+                watched_tokens: None,
             },
             Some(max_tokens) => {
                 let used = self.spent_tokens.saturating_add(input_tokens);
@@ -71,15 +82,22 @@ impl Budget {
                 if left == 0 {
                     return Err(Exhausted::Tokens);
                 }
-                let left = u32::try_from(left).unwrap_or(u32::MAX);
-                match wanted {
-                    Some(wanted) if wanted <= left => Reservation {
+                let most = wanted.map_or(SURE_MAX_TOKENS, u64::from);
+                match (u32::try_from(left), wanted) {
+                    (Ok(fits), _) if left < most => Reservation {
+                        max_tokens: Some(fits),
+                        clamped: true,
+                        watched_tokens: None,
+                    },
+                    (_, Some(wanted)) => Reservation {
                         max_tokens: Some(wanted),
                         clamped: false,
+                        watched_tokens: None,
                     },
-                    Some(_) | None => Reservation {
-                        max_tokens: Some(left),
-                        clamped: true,
+                    (_, None) => Reservation {
+                        max_tokens: None,
+                        clamped: false,
+                        watched_tokens: Some(left),
                     },
                 }
             }
@@ -106,6 +124,26 @@ pub fn estimate_input<'a>(messages: impl IntoIterator<Item = &'a Message>) -> u6
         .flat_map(|message| &message.content)
         .map(estimate_block)
         .sum()
+}
+
+/// Estimates the input tokens that system prompt and tools cost in each call.
+pub fn estimate_options(options: &TurnOptions) -> u64 {
+    let system = options.system.as_ref().map_or(0, String::len);
+    let blocks: usize = options
+        .system_content
+        .iter()
+        .map(|block| match block {
+            SystemBlock::Text(text) => text.len(),
+            SystemBlock::GuardContent(GuardContent::Text { text, .. }) => text.len(),
+            SystemBlock::GuardContent(GuardContent::Image { .. }) | SystemBlock::CachePoint(_) => 0,
+        })
+        .sum();
+    let tools: usize = options
+        .client_tools
+        .iter()
+        .map(|tool| tool.name.len() + tool.description.len() + tool.schema.as_str().len())
+        .sum();
+    estimate_tokens(system + blocks + tools)
 }
 
 fn estimate_block(block: &Block) -> u64 {

@@ -20,6 +20,10 @@ pub enum Command {
         request: Box<ModelRequest>,
     },
     /// Close the model call at once; nothing more is wanted of it.
+    ///
+    /// Each call ends in one of three ways: by this, by [`FinishModel`](Self::FinishModel), or by
+    /// itself, as [`Input::ModelEnded`](crate::Input::ModelEnded) or
+    /// [`Input::ModelFailed`](crate::Input::ModelFailed) told the session.
     AbortModel(StepId),
     /// Let the model call's stream run out; all that matters of it was said.
     FinishModel(StepId),

@@ -16,15 +16,17 @@ use crate::{
 pub struct History {
     messages: Vec<Arc<Message>>,
     size_bytes: usize,
+    blocks: usize,
 }
 
 /// A point to which a history can be taken back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
     len: usize,
-    // The last message grows when a user's message joins it, so its former self is kept.
+    // The last message grows when another of its role joins it, so its former self is kept.
     last: Option<Arc<Message>>,
     size_bytes: usize,
+    blocks: usize,
 }
 
 impl History {
@@ -38,6 +40,11 @@ impl History {
         self.size_bytes
     }
 
+    /// Number of blocks of all messages.
+    pub fn block_count(&self) -> usize {
+        self.blocks
+    }
+
     /// True when nothing was said yet.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
@@ -49,6 +56,7 @@ impl History {
             len: self.messages.len(),
             last: self.messages.last().cloned(),
             size_bytes: self.size_bytes,
+            blocks: self.blocks,
         }
     }
 
@@ -59,12 +67,21 @@ impl History {
             *slot = Arc::clone(last);
         }
         self.size_bytes = mark.size_bytes;
+        self.blocks = mark.blocks;
     }
 
     /// Adds a conversation that a caller brought; neighbours of one role become one message.
+    ///
+    /// Blocks that cannot be sent are left out, as by [`History::add_user`] and
+    /// [`History::add_assistant`].
     pub fn extend(&mut self, messages: Vec<Message>) {
         for message in messages {
-            self.push(message);
+            match message.role {
+                Role::User | Role::System => self.push(without_blanks(message)),
+                Role::Assistant => {
+                    self.add_assistant(&Arc::new(message));
+                }
+            }
         }
     }
 
@@ -72,21 +89,19 @@ impl History {
     ///
     /// Blocks that Bedrock refuses in any message (blank text) are left out.
     pub fn add_user(&mut self, content: Vec<Block>, origin: Option<Origin>) {
-        let content: Vec<Block> = content
-            .into_iter()
-            .filter(|block| !is_blank(block))
-            .collect();
-        self.push(Message {
+        self.push(without_blanks(Message {
             role: Role::User,
             content,
             origin,
-        });
+        }));
     }
 
     /// Adds what the model said, without the blocks that cannot be sent back.
     ///
-    /// Left out are blank text, media that failed, a provider-run call without its result, and the
-    /// whole message when nothing but reasoning would remain. Returns the message as added.
+    /// Left out are blank text, media that failed, a provider-run call without its result and such
+    /// a result without its call, and the whole message when nothing but reasoning would remain.
+    /// Words that go on where the caller's last message ended join it. Returns the message as
+    /// added.
     pub fn add_assistant(&mut self, message: &Arc<Message>) -> Option<Arc<Message>> {
         let content: Vec<Block> = message
             .content
@@ -96,7 +111,7 @@ impl History {
             .collect();
         if content
             .iter()
-            .all(|block| matches!(block, Block::Reasoning(_)))
+            .all(|block| is_void(block) || matches!(block, Block::Reasoning(_)))
         {
             return None;
         }
@@ -108,8 +123,7 @@ impl History {
                 ..Message::clone(message)
             })
         };
-        self.size_bytes += kept.size_bytes();
-        self.messages.push(Arc::clone(&kept));
+        self.push_shared(Arc::clone(&kept));
         Some(kept)
     }
 
@@ -141,36 +155,56 @@ impl History {
                 content.push(Block::ToolResult(result));
             }
         }
-        content.extend(extra.into_iter().filter(|block| !is_blank(block)));
-        if content.is_empty() {
-            return None;
-        }
-        self.push(Message {
+        content.extend(extra);
+        let message = without_blanks(Message {
             role: Role::User,
             content,
             origin,
         });
+        if message.content.is_empty() {
+            return None;
+        }
+        self.push(message);
         self.messages.last().cloned()
     }
 
-    fn push(&mut self, mut message: Message) {
-        if message.content.is_empty() {
-            return;
+    fn push(&mut self, message: Message) {
+        if !message.content.is_empty() {
+            self.push_shared(Arc::new(message));
         }
+    }
+
+    fn push_shared(&mut self, message: Arc<Message>) {
         self.size_bytes += message.size_bytes();
+        self.blocks += message.content.len();
         match self.messages.last_mut() {
             Some(last) if last.role == message.role => {
                 let last = Arc::make_mut(last);
-                last.content.append(&mut message.content);
-                last.origin = message.origin.or(last.origin.take());
+                last.content.extend(message.content.iter().cloned());
+                last.origin = message.origin.clone().or(last.origin.take());
+                if last.role == Role::User {
+                    // Bedrock wants the results of tools before anything else.
+                    last.content
+                        .sort_by_key(|block| !matches!(block, Block::ToolResult(_)));
+                }
             }
-            Some(_) | None => self.messages.push(Arc::new(message)),
+            Some(_) | None => self.messages.push(message),
         }
     }
 }
 
+fn without_blanks(mut message: Message) -> Message {
+    message.content.retain(|block| !is_blank(block));
+    message
+}
+
 fn is_blank(block: &Block) -> bool {
     matches!(block, Block::Text(text) if text.trim().is_empty())
+}
+
+/// True for a block that makes no message by itself.
+pub(crate) fn is_void(block: &Block) -> bool {
+    is_blank(block) || matches!(block, Block::CachePoint(_))
 }
 
 fn is_sendable(block: &Block, siblings: &[Block]) -> bool {
@@ -179,13 +213,18 @@ fn is_sendable(block: &Block, siblings: &[Block]) -> bool {
         Block::CitedText(cited) => cited.texts.iter().any(|text| !text.trim().is_empty()),
         Block::Image(image) => image.source.is_some(),
         Block::Audio(audio) => audio.source.is_some(),
-        Block::Reasoning(Reasoning::Text { text, .. }) => !text.is_empty(),
+        // A model may keep its reasoning to itself and give the signature alone.
+        Block::Reasoning(Reasoning::Text { text, signature }) => {
+            !text.is_empty() || signature.as_ref().is_some_and(|text| !text.is_empty())
+        }
         Block::Reasoning(Reasoning::Redacted(bytes)) => !bytes.is_empty(),
         Block::ToolCall(call) if call.is_provider_run() => siblings.iter().any(
             |sibling| matches!(sibling, Block::ToolResult(result) if result.call_id == call.id),
         ),
+        Block::ToolResult(result) => siblings.iter().any(|sibling| {
+            matches!(sibling, Block::ToolCall(call) if call.is_provider_run() && call.id == result.call_id)
+        }),
         Block::ToolCall(_)
-        | Block::ToolResult(_)
         | Block::Document(_)
         | Block::Video(_)
         | Block::SearchResult(_)

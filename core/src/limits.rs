@@ -2,8 +2,27 @@
 
 use std::{
     num::{NonZeroU32, NonZeroU64},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// Most blocks, or parts, of one message or tool result.
+///
+/// A guess far above what models take; it bounds what blocks without content cost.
+pub const MAX_MESSAGE_BLOCKS: usize = 4_096;
+
+/// Most blocks of a history; a guess that bounds what small ones cost, at about 16 MiB.
+pub const MAX_HISTORY_BLOCKS: usize = 65_536;
+
+/// Longest wait for a client's tool result, whatever the tool asks for.
+///
+/// A guess: long enough for a person to decide, short enough to give a paused turn up one day.
+pub const MAX_CLIENT_TOOL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The time after `wait`; a wait that no clock can hold is one of a year.
+pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    now + wait.min(YEAR)
+}
 
 /// Bounds of a session and of its turns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +53,14 @@ pub struct Limits {
     pub max_tool_result_bytes: usize,
     /// Largest output of one model call, in bytes. Default 32 MiB.
     pub max_output_bytes: usize,
-    /// Largest history, in bytes. Default 64 MiB.
+    /// Largest history that takes further input, in bytes. Default 64 MiB.
+    ///
+    /// Reached within a turn, it ends the turn before the next model call; the history can go
+    /// beyond it by one answer of the model.
     pub max_history_bytes: usize,
     /// Frame ids remembered, to recognise repeats. Default 1,024.
     pub max_frame_ids: usize,
-    /// Ended turns remembered for `GetTurn`. Default 32.
+    /// Ended turns remembered for `GetTurn`, within the bytes of one history. Default 32.
     pub max_kept_turns: usize,
 }
 

@@ -110,6 +110,22 @@ pub enum BlockDelta {
 }
 
 impl BlockDelta {
+    /// Pieces of it that stay apart in their block.
+    pub(crate) fn kept_pieces(&self) -> usize {
+        match self {
+            Self::Citation(_) => 1,
+            Self::ToolResult(pieces) => pieces.len(),
+            Self::Text(_)
+            | Self::ToolInput(_)
+            | Self::ReasoningText(_)
+            | Self::ReasoningSignature(_)
+            | Self::ReasoningRedacted(_)
+            | Self::Image(_)
+            | Self::ImageObject(_)
+            | Self::ImageError(_) => 0,
+        }
+    }
+
     /// Bytes that it holds in memory.
     pub fn size_bytes(&self) -> usize {
         match self {
@@ -125,7 +141,7 @@ impl BlockDelta {
                 })
                 .sum(),
             Self::ReasoningRedacted(bytes) | Self::Image(bytes) => bytes.len(),
-            Self::Citation(citation) => citation.quotes.iter().map(String::len).sum(),
+            Self::Citation(citation) => citation.size_bytes(),
             Self::ImageObject(object) => object.uri.len(),
         }
     }

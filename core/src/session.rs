@@ -1,7 +1,9 @@
 //! A session: whose turn it is, what waits, and who is told what.
 
 mod calls;
+mod ended;
 mod frames;
+mod inputs;
 mod outbox;
 mod receipts;
 mod streams;
@@ -9,18 +11,22 @@ mod streams;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-pub(crate) use self::outbox::{Ids, Outbox};
-use self::{frames::InputBuffer, receipts::Receipts};
+use self::{ended::Ended, receipts::Receipts, streams::Stream};
+pub(crate) use self::{
+    inputs::UserMessage,
+    outbox::{Ids, Outbox},
+};
 use crate::{
     agent::Agent,
     command::Command,
     error::{Failure, Reason},
-    event::{Event, InterruptionCause, Payload, TurnResult},
+    event::{Event, Payload, TurnResult},
     history::History,
     input::{Input, StepId, StreamId},
+    limits::MAX_HISTORY_BLOCKS,
     message::{Block, Message, Origin},
     options::TurnOptions,
     turn::{Context, Ending, Flow, Opening, Turn},
@@ -34,11 +40,13 @@ pub struct Session {
     options: TurnOptions,
     history: History,
     state: State,
-    queue: VecDeque<Queued>,
+    queue: VecDeque<UserMessage>,
     streams: BTreeMap<StreamId, Stream>,
     receipts: Receipts,
-    ended: VecDeque<TurnResult>,
+    ended: Ended,
     draining: bool,
+    /// The driver does not read the model, since a reader is slow.
+    held: bool,
     ids: Ids,
     out: Outbox,
 }
@@ -54,7 +62,8 @@ pub struct Setup {
     pub agent: Arc<Agent>,
     /// Settings that its turns start from, over the agent's.
     pub options: TurnOptions,
-    /// The conversation so far; sendable as it is.
+    /// The conversation so far; sendable as it is, save that the calls of its last message may
+    /// want their results, as after a crash.
     pub messages: Vec<Message>,
 }
 
@@ -64,44 +73,31 @@ enum State {
     Active(Box<Turn>),
 }
 
-/// Input that waits for the running turn to end.
-#[derive(Debug)]
-struct Queued {
-    frame_id: Option<String>,
-    stream: Option<StreamId>,
-    content: Vec<Block>,
-    context_only: bool,
-}
-
-/// A Converse stream.
-#[derive(Debug)]
-struct Stream {
-    input_open: bool,
-    buffer: InputBuffer,
-}
-
 impl Session {
     /// Begins a session.
     pub fn new(setup: Setup) -> Self {
         let mut history = History::default();
         history.extend(setup.messages);
+        history.answer(
+            Vec::new(),
+            "not known: the server stopped before the result came",
+            Vec::new(),
+            None,
+        );
+        let limits = &setup.agent.limits;
         Self {
             id: setup.id.into(),
-            receipts: Receipts::new(setup.agent.limits.max_frame_ids),
+            receipts: Receipts::new(limits.max_frame_ids),
+            ended: Ended::new(limits.max_kept_turns, limits.max_history_bytes),
             agent: setup.agent,
             options: setup.options,
             history,
             state: State::Idle,
             queue: VecDeque::new(),
             streams: BTreeMap::new(),
-            ended: VecDeque::new(),
             draining: false,
-            ids: Ids {
-                seed: setup.seed,
-                turns: 0,
-                messages: 0,
-                steps: 0,
-            },
+            held: false,
+            ids: Ids::new(setup.seed),
             out: Outbox::default(),
         }
     }
@@ -128,7 +124,7 @@ impl Session {
 
     /// Sequence number of the newest event; zero before the first.
     pub fn last_sequence(&self) -> u64 {
-        self.out.sequence
+        self.out.last_sequence()
     }
 
     /// True when nothing runs and nothing waits to run; a paused turn does not run.
@@ -146,17 +142,24 @@ impl Session {
         if let State::Active(turn) = &self.state
             && turn_id.is_none_or(|id| *turn.id == *id)
         {
-            return Some(turn.snapshot(self.out.sequence, now));
+            return Some(turn.snapshot(self.out.last_turn_sequence(), now));
         }
         match turn_id {
-            Some(id) => self
-                .ended
-                .iter()
-                .rev()
-                .find(|result| *result.turn_id == *id)
-                .cloned(),
-            None => self.ended.back().cloned(),
+            Some(id) => self.ended.find(id).cloned(),
+            None => self.ended.newest().cloned(),
         }
+    }
+
+    /// Bytes that wait to enter the history: queued and steering input, parts of messages, results
+    /// of calls whose step still waits for others.
+    pub fn waiting_bytes(&self) -> usize {
+        let queued: usize = self.queue.iter().map(UserMessage::size_bytes).sum();
+        let gathered: usize = self.streams.values().map(Stream::buffered_bytes).sum();
+        let in_turn = match &self.state {
+            State::Active(turn) => turn.waiting_bytes(),
+            State::Idle => 0,
+        };
+        queued + gathered + in_turn
     }
 
     /// Takes what happened.
@@ -164,14 +167,16 @@ impl Session {
     /// A refused input becomes an event or an answer; outputs are drained by
     /// [`poll_command`](Self::poll_command) and [`poll_event`](Self::poll_event).
     pub fn handle(&mut self, input: Input, now: Instant) {
+        self.dispatch(input, now);
+        self.start_next(now);
+        self.end_streams();
+    }
+
+    fn dispatch(&mut self, input: Input, now: Instant) {
         match input {
             Input::Start { call, request } => self.start(call, *request, now),
             Input::StreamOpened(stream) => {
-                let stream_state = Stream {
-                    input_open: true,
-                    buffer: InputBuffer::default(),
-                };
-                self.streams.insert(stream, stream_state);
+                self.streams.insert(stream, Stream::default());
             }
             Input::Frame { stream, frame } => self.take_frame(stream, *frame, now),
             Input::InputClosed(stream) => self.close_input(stream, now),
@@ -197,6 +202,7 @@ impl Session {
                 }
             }
             Input::ModelHeld(held) => {
+                self.held = held;
                 if let State::Active(turn) = &mut self.state {
                     turn.model_held(held, now);
                 }
@@ -211,28 +217,25 @@ impl Session {
                 self.drain();
                 if self.running().is_some() {
                     let failure = Failure::new(Reason::ShuttingDown, "the server is shutting down");
-                    self.drive(now, |_, _| Some(Ending::incomplete(failure)));
+                    self.end_turn(Ending::incomplete(failure), now);
                 }
             }
             Input::Fault => {
-                if matches!(self.state, State::Active(_)) {
-                    let failure = Failure::new(Reason::Internal, "internal error");
-                    self.drive(now, |_, _| Some(Ending::failed(failure)));
-                }
+                let failure = Failure::new(Reason::Internal, "internal error");
+                self.end_turn(Ending::failed(failure), now);
             }
             Input::Tick => self.drive(now, Turn::tick),
         }
-        self.end_streams();
     }
 
     /// Gives the next thing to do, until there is none.
     pub fn poll_command(&mut self) -> Option<Command> {
-        self.out.commands.pop_front()
+        self.out.next_command()
     }
 
     /// Gives the next event for the log, until there is none.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.out.events.pop_front()
+        self.out.next_event()
     }
 
     /// When [`Input::Tick`] is due.
@@ -267,7 +270,12 @@ impl Session {
         self.settle(turn, flow, now);
     }
 
-    /// Puts the turn back, or ends it and starts what waits.
+    /// Ends the turn, if there is one.
+    fn end_turn(&mut self, ending: Ending, now: Instant) {
+        self.drive(now, |_, _| Some(ending));
+    }
+
+    /// Puts the turn back, or ends it.
     fn settle(&mut self, mut turn: Box<Turn>, flow: Flow, now: Instant) {
         let Some(ending) = flow else {
             self.state = State::Active(turn);
@@ -279,27 +287,19 @@ impl Session {
             self.state = State::Active(turn);
             return;
         }
-        if self.ended.len() >= self.agent.limits.max_kept_turns {
-            self.ended.pop_front();
-        }
-        self.ended.push_back(result);
+        self.ended.push(result);
         for steering in turn.take_steering().into_iter().rev() {
-            self.queue.push_front(Queued {
-                frame_id: steering.frame_id,
-                stream: steering.stream,
-                content: steering.content,
-                context_only: false,
-            });
+            self.queue.push_front(steering);
         }
         if self.draining {
             self.refuse_queue();
         }
-        self.start_next(now);
     }
 
     fn context(&mut self, now: Instant) -> Context<'_> {
         Context {
             live: self.streams.values().any(|stream| stream.input_open),
+            held: self.held,
             out: &mut self.out,
             history: &mut self.history,
             ids: &mut self.ids,
@@ -309,12 +309,20 @@ impl Session {
     }
 
     /// Refuses what would make the history larger than its limit.
-    fn check_room(&self, more: usize) -> Result<(), Failure> {
+    fn check_room(&self, more: &[Block]) -> Result<(), Failure> {
+        self.check_room_bytes(size_of(more), more.len())
+    }
+
+    fn check_room_bytes(&self, bytes: usize, blocks: usize) -> Result<(), Failure> {
         let limit = self.agent.limits.max_history_bytes;
-        if self.history.size_bytes().saturating_add(more) <= limit {
+        let held = self.history.size_bytes() + self.waiting_bytes();
+        let text = if held.saturating_add(bytes) > limit {
+            format!("the history of this session would be larger than {limit} bytes")
+        } else if self.history.block_count().saturating_add(blocks) > MAX_HISTORY_BLOCKS {
+            format!("the history of this session would hold more than {MAX_HISTORY_BLOCKS} blocks")
+        } else {
             return Ok(());
-        }
-        let text = format!("the history of this session would be larger than {limit} bytes");
+        };
         Err(Failure::new(Reason::LimitExceeded, text))
     }
 
@@ -324,29 +332,33 @@ impl Session {
     }
 
     /// Takes what waits, until a turn runs or nothing waits.
+    ///
+    /// A loop, and not a call at a turn's end: turns that end as soon as they start would pile up
+    /// on the stack.
     fn start_next(&mut self, now: Instant) {
         while matches!(self.state, State::Idle) {
-            let Some(queued) = self.queue.pop_front() else {
+            let Some(message) = self.queue.pop_front() else {
                 return;
             };
-            if queued.context_only {
-                self.add_context(queued.content, now);
+            if message.context_only {
+                self.add_context(message.content, now);
             } else {
-                self.start_from_frame(queued.frame_id, queued.content, now);
+                self.start_from_frame(message, now);
             }
         }
     }
 
-    fn start_from_frame(&mut self, frame_id: Option<String>, content: Vec<Block>, now: Instant) {
-        let id = self.ids.turn();
+    fn start_from_frame(&mut self, message: UserMessage, now: Instant) {
         let opening = Opening {
-            id,
+            id: self.ids.turn(),
             session_id: Arc::clone(&self.id),
             options: self.agent.settle(self.options.clone()),
             deadline: None,
-            frame_id,
+            frame_id: message.frame_id,
+            stream: message.stream,
             messages: Vec::new(),
-            content,
+            results: Vec::new(),
+            content: message.content,
         };
         self.begin(opening, now);
     }
@@ -366,19 +378,25 @@ impl Session {
     }
 
     fn refuse_queue(&mut self) {
-        for queued in std::mem::take(&mut self.queue) {
-            self.receipts.forget(queued.frame_id.as_deref());
-            self.reject(queued.frame_id, shutting_down());
+        for message in std::mem::take(&mut self.queue) {
+            self.refuse(&message.parts, message.frame_id, shutting_down());
         }
+    }
+
+    /// Refuses a message that came in one frame or several: each may be sent again.
+    fn refuse(&mut self, parts: &[String], frame_id: Option<String>, failure: Failure) {
+        for part in parts {
+            self.receipts.forget(part);
+        }
+        if let Some(frame_id) = &frame_id {
+            self.receipts.forget(frame_id);
+        }
+        self.reject(frame_id, failure);
     }
 
     fn reject(&mut self, frame_id: Option<String>, failure: Failure) {
         self.out
             .tell(None, 0, 0, Payload::FrameRejected { frame_id, failure });
-    }
-
-    fn interrupt(&mut self, ending: Ending, now: Instant) {
-        self.drive(now, |_, _| Some(ending));
     }
 }
 
@@ -389,7 +407,7 @@ fn size_of(content: &[Block]) -> usize {
 fn shutting_down() -> Failure {
     // The server that takes its place is up within seconds; a guess that spreads the clients.
     Failure::new(Reason::ShuttingDown, "the server is shutting down")
-        .retry_after(std::time::Duration::from_secs(1))
+        .retry_after(Duration::from_secs(1))
 }
 
 fn not_pending(call_id: &str) -> Failure {
@@ -400,11 +418,7 @@ fn not_pending(call_id: &str) -> Failure {
     .fact("tool_call_id", call_id)
 }
 
-/// The cause that an interrupting frame gives.
-fn cause_of(by_input: bool) -> InterruptionCause {
-    if by_input {
-        InterruptionCause::NewInput
-    } else {
-        InterruptionCause::Client
-    }
+fn too_large(what: &str, limit: usize) -> Failure {
+    let text = format!("the {what} is larger than {limit} bytes");
+    Failure::new(Reason::LimitExceeded, text)
 }

@@ -18,11 +18,11 @@ use crate::{
     guardrail::GuardrailOutcome,
     history::{History, Mark},
     input::{StepId, StreamId},
-    limits::Limits,
+    limits::{Limits, after},
     message::{Block, Message, Role},
     model::{ModelEvent, ModelRequest},
     options::TurnOptions,
-    session::{Ids, Outbox},
+    session::{Ids, Outbox, UserMessage},
     tool::ToolResult,
     usage::{GrantedService, TurnMetrics, Usage},
 };
@@ -31,6 +31,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Turn {
     pub(crate) id: Arc<str>,
+    /// The stream that asked for it, or that brought the results it goes on with.
+    pub(crate) stream: Option<StreamId>,
     session_id: Arc<str>,
     options: Arc<TurnOptions>,
     phase: Phase,
@@ -38,7 +40,7 @@ pub(crate) struct Turn {
     mark: Mark,
     budget: Budget,
     steps_started: u32,
-    steering: Vec<Steering>,
+    steering: Vec<UserMessage>,
     made: Vec<Arc<Message>>,
     answer: Answer,
 }
@@ -53,7 +55,7 @@ enum Phase {
     /// Client tools run, and a Converse stream can bring their results.
     AwaitingTools(Pending),
     /// Client tools run, and another call must bring their results.
-    Paused(Pending),
+    Paused { pending: Pending, since: Instant },
 }
 
 /// Times of a turn.
@@ -79,14 +81,6 @@ struct Answer {
     granted: GrantedService,
 }
 
-/// Input that joined a running turn.
-#[derive(Debug)]
-pub(crate) struct Steering {
-    pub(crate) frame_id: Option<String>,
-    pub(crate) stream: Option<StreamId>,
-    pub(crate) content: Vec<Block>,
-}
-
 /// What a turn needs of its session.
 pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut Outbox,
@@ -95,6 +89,8 @@ pub(crate) struct Context<'a> {
     pub(crate) limits: &'a Limits,
     /// A Converse stream is open that can bring tool results.
     pub(crate) live: bool,
+    /// The driver does not read the model.
+    pub(crate) held: bool,
     pub(crate) now: Instant,
 }
 
@@ -106,7 +102,10 @@ pub(crate) struct Opening {
     pub(crate) options: TurnOptions,
     pub(crate) deadline: Option<Instant>,
     pub(crate) frame_id: Option<String>,
+    pub(crate) stream: Option<StreamId>,
     pub(crate) messages: Vec<Message>,
+    /// Results of the calls that stand last in `messages`.
+    pub(crate) results: Vec<ToolResult>,
     pub(crate) content: Vec<Block>,
 }
 
@@ -132,6 +131,7 @@ impl Turn {
         };
         let mut turn = Self {
             id: opening.id,
+            stream: opening.stream,
             session_id: opening.session_id,
             answer: Answer {
                 model_id: options.model_id.clone().unwrap_or_default(),
@@ -142,7 +142,7 @@ impl Turn {
             clock: Clock {
                 received: ctx.now,
                 caller_deadline: opening.deadline,
-                time_limit: ctx.now + time,
+                time_limit: after(ctx.now, time),
             },
             mark,
             budget: Budget::new(max_steps, max_tokens),
@@ -158,9 +158,11 @@ impl Turn {
             },
         );
         ctx.history.extend(opening.messages);
-        if !opening.content.is_empty() {
+        if !opening.results.is_empty() || !opening.content.is_empty() {
             let origin = ctx.ids.origin(&turn.id, ctx.now);
-            ctx.history.add_user(opening.content, Some(origin));
+            let (results, content) = (opening.results, opening.content);
+            ctx.history
+                .answer(results, "no result", content, Some(origin));
         }
         let flow = turn.call_model(ctx);
         (turn, flow)
@@ -168,11 +170,13 @@ impl Turn {
 
     /// Calls the model with the conversation so far, if the budget allows.
     fn call_model(&mut self, ctx: &mut Context<'_>) -> Flow {
-        let input_tokens = budget::estimate_input(ctx.history.messages().iter().map(AsRef::as_ref));
+        let messages = ctx.history.messages().iter().map(AsRef::as_ref);
+        let input_tokens = budget::estimate_options(&self.options)
+            .saturating_add(budget::estimate_input(messages));
         let reservation = match self.budget.reserve(self.options.max_tokens, input_tokens) {
             Ok(reservation) => reservation,
-            Err(Exhausted::Steps) => return Some(Ending::completed(StopReason::MaxSteps)),
-            Err(Exhausted::Tokens) => return Some(Ending::completed(StopReason::BudgetExceeded)),
+            Err(Exhausted::Steps) => return Some(Ending::exhausted(StopReason::MaxSteps)),
+            Err(Exhausted::Tokens) => return Some(Ending::exhausted(StopReason::BudgetExceeded)),
         };
         let step_index = self.steps_started;
         self.steps_started += 1;
@@ -197,9 +201,10 @@ impl Turn {
         let opening = step::Opening {
             id,
             index: step_index,
-            clamped: reservation.clamped,
+            reservation,
             input_tokens,
             max_output_bytes: ctx.limits.max_output_bytes,
+            held: ctx.held,
             now: ctx.now,
         };
         self.phase = Phase::Calling(Box::new(Step::new(&self.id, opening)));
@@ -213,11 +218,14 @@ impl Turn {
 
     /// True when only another call or frame can bring the turn forward.
     pub(crate) fn is_paused(&self) -> bool {
-        matches!(self.phase, Phase::Paused(_))
+        matches!(self.phase, Phase::Paused { .. })
     }
 
     /// The provider took the request.
     pub(crate) fn model_opened(&mut self, retries: u32) {
+        if let Phase::Calling(step) = &mut self.phase {
+            step.open();
+        }
         self.answer.metrics.retries = self.answer.metrics.retries.saturating_add(retries);
     }
 
@@ -236,15 +244,17 @@ impl Turn {
         match step.take(event, &self.id, ctx) {
             Ok(step::Progress::Goes) => None,
             Ok(step::Progress::Complete) => self.complete_step(ctx),
+            Ok(step::Progress::Spent) => Some(Ending::completed(StopReason::BudgetExceeded)),
             Err(failure) => Some(Ending::failed(failure)),
         }
     }
 
     /// The model's stream ended.
     pub(crate) fn model_ended(&mut self, ctx: &mut Context<'_>) -> Flow {
-        let Phase::Calling(step) = &self.phase else {
+        let Phase::Calling(step) = &mut self.phase else {
             return None;
         };
+        step.close();
         if step.has_stopped() {
             return self.complete_step(ctx);
         }
@@ -257,9 +267,10 @@ impl Turn {
 
     /// The model call failed.
     pub(crate) fn model_failed(&mut self, failure: Failure, ctx: &mut Context<'_>) -> Flow {
-        let Phase::Calling(step) = &self.phase else {
+        let Phase::Calling(step) = &mut self.phase else {
             return None;
         };
+        step.close();
         // Once the model has said why it stopped the message is whole; only its counts are lost.
         if step.has_stopped() {
             self.complete_step(ctx)
@@ -303,7 +314,7 @@ impl Turn {
         }
         if has_calls {
             let origin = ctx.ids.origin(&self.id, ctx.now);
-            let text = "not run: the model's answer was cut off";
+            let text = "not run: the model's answer ended before its calls were handed out";
             self.made.extend(
                 ctx.history
                     .answer(Vec::new(), text, Vec::new(), Some(origin)),
@@ -336,8 +347,24 @@ impl Turn {
     }
 
     /// Takes input that joins the turn before its next model call.
-    pub(crate) fn steer(&mut self, steering: Steering) {
-        self.steering.push(steering);
+    pub(crate) fn steer(&mut self, message: UserMessage) {
+        self.steering.push(message);
+    }
+
+    /// Takes back the input that a stream brought and the model was not told.
+    pub(crate) fn drop_steering(&mut self, stream: StreamId) -> Vec<UserMessage> {
+        let (dropped, kept) = self
+            .take_steering()
+            .into_iter()
+            .partition(|message| message.stream == Some(stream));
+        self.steering = kept;
+        dropped
+    }
+
+    /// Bytes that wait to enter the history.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        let steering: usize = self.steering.iter().map(UserMessage::size_bytes).sum();
+        steering + self.result_bytes()
     }
 
     /// Inputs that joined and were not told to the model yet.
@@ -346,7 +373,7 @@ impl Turn {
     }
 
     /// Takes back the input that joined and found no further model call.
-    pub(crate) fn take_steering(&mut self) -> Vec<Steering> {
+    pub(crate) fn take_steering(&mut self) -> Vec<UserMessage> {
         std::mem::take(&mut self.steering)
     }
 
@@ -359,23 +386,17 @@ impl Turn {
     pub(crate) fn resume(
         &mut self,
         results: Vec<ToolResult>,
-        content: Vec<Block>,
+        words: Option<UserMessage>,
         deadline: Option<Instant>,
         ctx: &mut Context<'_>,
     ) -> Flow {
         self.clock.caller_deadline = deadline;
+        self.stream = None;
         self.continue_turn(ctx);
-        if !content.is_empty() {
-            self.steer(Steering {
-                frame_id: None,
-                stream: None,
-                content,
-            });
-        }
-        let mut flow = None;
+        self.steering.extend(words);
         for result in results {
-            flow = self.take_result(result, ctx);
+            self.take_result(result);
         }
-        flow.or_else(|| self.wait_for_rest(ctx))
+        self.wait_for_rest(ctx)
     }
 }

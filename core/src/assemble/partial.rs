@@ -119,7 +119,7 @@ impl Partial {
         Ok(())
     }
 
-    pub(super) fn take(&mut self, turn_id: &str) -> Block {
+    pub(super) fn take(&mut self, step: &str) -> Block {
         match self {
             Self::Text { text, citations } => {
                 text_block(std::mem::take(text), std::mem::take(citations))
@@ -153,7 +153,7 @@ impl Partial {
                         Executor::Client
                     },
                     expires: None,
-                    idempotency_key: format!("{turn_id}/{id}"),
+                    idempotency_key: format!("{step}/{id}"),
                 })
             }
             Self::ToolResult {

@@ -23,8 +23,20 @@ pub struct Citation {
 }
 
 impl Citation {
-    pub(super) fn size_bytes(&self) -> usize {
-        self.title.len() + self.source.len() + self.quotes.iter().map(String::len).sum::<usize>()
+    /// Bytes that it holds in memory.
+    pub fn size_bytes(&self) -> usize {
+        let place = match &self.location {
+            Some(CitationLocation::Web { url, domain }) => url.len() + domain.len(),
+            Some(
+                CitationLocation::DocumentCharacters(_)
+                | CitationLocation::DocumentPages(_)
+                | CitationLocation::DocumentChunks(_)
+                | CitationLocation::SearchResult(_),
+            )
+            | None => 0,
+        };
+        let quotes: usize = self.quotes.iter().map(String::len).sum();
+        self.title.len() + self.source.len() + quotes + place
     }
 }
 

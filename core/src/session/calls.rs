@@ -2,13 +2,15 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Session, State, not_pending, shutting_down, size_of};
+use super::{Session, State, UserMessage, not_pending, shutting_down, size_of, too_large};
 use crate::{
     command::{Command, Started},
     error::{Failure, Reason},
     event::TurnStatus,
+    history::is_void,
     input::{CallId, CancelCause, TurnRequest},
-    message::Message,
+    limits::MAX_MESSAGE_BLOCKS,
+    message::{Block, Message},
     turn::{Ending, Match, Opening, Turn},
 };
 
@@ -22,13 +24,20 @@ impl Session {
             });
             return;
         }
-        let first_sequence = self.out.sequence + 1;
+        let first_sequence = self.out.last_sequence() + 1;
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Active(mut turn) => {
                 self.answer_started(call, &turn.id, first_sequence);
+                let words = (!request.content.is_empty()).then_some(UserMessage {
+                    frame_id: None,
+                    parts: Vec::new(),
+                    stream: None,
+                    content: request.content,
+                    context_only: false,
+                });
                 let flow = turn.resume(
                     request.tool_results,
-                    request.content,
+                    words,
                     request.deadline,
                     &mut self.context(now),
                 );
@@ -45,7 +54,9 @@ impl Session {
                         options: self.agent.settle(caller),
                         deadline: request.deadline,
                         frame_id: None,
+                        stream: None,
                         messages: request.messages,
+                        results: request.tool_results,
                         content: request.content,
                     },
                     now,
@@ -54,7 +65,7 @@ impl Session {
         }
     }
 
-    pub(super) fn answer_started(&mut self, call: CallId, turn_id: &Arc<str>, first_sequence: u64) {
+    fn answer_started(&mut self, call: CallId, turn_id: &Arc<str>, first_sequence: u64) {
         let started = Started {
             turn_id: Arc::clone(turn_id),
             first_sequence,
@@ -65,9 +76,13 @@ impl Session {
         });
     }
 
-    pub(super) fn check_start(&self, request: &TurnRequest) -> Result<(), Failure> {
+    fn check_start(&self, request: &TurnRequest) -> Result<(), Failure> {
         if self.draining {
             return Err(shutting_down());
+        }
+        self.check_content(&request.content)?;
+        for result in &request.tool_results {
+            self.check_result(result)?;
         }
         match &self.state {
             State::Active(turn) if turn.is_paused() && !request.tool_results.is_empty() => {
@@ -81,51 +96,85 @@ impl Session {
                 };
                 Err(Failure::new(Reason::TurnInProgress, text).fact("turn_id", &*turn.id))
             }
-            State::Idle => {
-                if let Some(result) = request.tool_results.first() {
-                    return Err(not_pending(&result.call_id));
-                }
-                if !request.messages.is_empty() && !self.history.is_empty() {
-                    return Err(Failure::invalid(
-                        "messages",
-                        "must be empty for a session that has a history of its own",
-                    ));
-                }
-                let brought = request
-                    .messages
-                    .iter()
-                    .map(Message::size_bytes)
-                    .sum::<usize>();
-                self.check_room(brought + size_of(&request.content))
-            }
+            State::Idle => self.check_opening(request),
         }
     }
 
-    pub(super) fn check_results(&self, turn: &Turn, request: &TurnRequest) -> Result<(), Failure> {
+    fn check_content(&self, content: &[Block]) -> Result<(), Failure> {
+        let limit = self.agent.limits.max_input_bytes;
+        if size_of(content) > limit {
+            return Err(too_large("message", limit));
+        }
+        if content.len() > MAX_MESSAGE_BLOCKS {
+            let text = format!("the message has more than {MAX_MESSAGE_BLOCKS} blocks");
+            return Err(Failure::new(Reason::LimitExceeded, text));
+        }
+        if !content.is_empty() && content.iter().all(is_void) {
+            let text = "must hold at least one block that is not blank";
+            return Err(Failure::invalid("content", text));
+        }
+        Ok(())
+    }
+
+    /// Checks what a turn is to begin with.
+    fn check_opening(&self, request: &TurnRequest) -> Result<(), Failure> {
+        if !request.messages.is_empty() && !self.history.is_empty() {
+            return Err(Failure::invalid(
+                "messages",
+                "must be empty for a session that has a history of its own",
+            ));
+        }
+        // A caller that keeps the history may bring the results apart from it.
+        let mut open: Vec<&str> = request.messages.last().map_or_else(Vec::new, |message| {
+            message.open_calls().map(|call| &*call.id).collect()
+        });
+        for result in &request.tool_results {
+            let Some(index) = open.iter().position(|id| *id == result.call_id) else {
+                return Err(not_pending(&result.call_id));
+            };
+            open.swap_remove(index);
+        }
+        if let Some(id) = open.first() {
+            let text = format!("must hold a result for the tool call {id:?} that stands last");
+            return Err(Failure::invalid("tool_results", text));
+        }
+        if request.messages.iter().all(is_empty) && request.content.is_empty() {
+            return Err(Failure::invalid("prompt", "must not be empty"));
+        }
+        let brought: usize = request.messages.iter().map(Message::size_bytes).sum();
+        let blocks: usize = request.messages.iter().map(|m| m.content.len()).sum();
+        let results: usize = request.tool_results.iter().map(|r| r.size_bytes()).sum();
+        self.check_room_bytes(
+            brought + results + size_of(&request.content),
+            blocks + request.tool_results.len() + request.content.len(),
+        )
+    }
+
+    /// Checks what a paused turn is to go on with.
+    fn check_results(&self, turn: &Turn, request: &TurnRequest) -> Result<(), Failure> {
         if !request.messages.is_empty() {
             return Err(Failure::invalid(
                 "messages",
-                "must be empty when tool results are given",
+                "must be empty when the turn before waits for tool results",
             ));
         }
-        let mut seen = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
         for result in &request.tool_results {
-            if turn.match_result(&result.call_id) != Match::Open || seen.contains(&&result.call_id)
-            {
-                return Err(not_pending(&result.call_id));
+            let call_id = &*result.call_id;
+            if turn.match_result(call_id) != Match::Open || seen.contains(&call_id) {
+                return Err(not_pending(call_id));
             }
-            seen.push(&result.call_id);
+            seen.push(call_id);
         }
         if !request.content.is_empty() && seen.len() < turn.open_call_count() {
             let text = "must be empty until every tool call of the turn has its result";
             return Err(Failure::invalid("prompt", text));
         }
-        let results = request
-            .tool_results
-            .iter()
-            .map(|result| result.size_bytes())
-            .sum::<usize>();
-        self.check_room(results + size_of(&request.content))
+        let results: usize = request.tool_results.iter().map(|r| r.size_bytes()).sum();
+        self.check_room_bytes(
+            results + size_of(&request.content),
+            request.tool_results.len() + request.content.len(),
+        )
     }
 
     pub(super) fn cancel(
@@ -135,33 +184,33 @@ impl Session {
         cause: CancelCause,
         now: Instant,
     ) {
-        if let State::Active(turn) = &self.state
-            && turn_id.as_deref().is_none_or(|id| *turn.id == *id)
-        {
-            let text = match cause {
-                CancelCause::Requested => "the turn was cancelled by request",
-                CancelCause::CallerGone => "the caller went away",
-                CancelCause::SlowReader => "the caller's reader was too slow",
-            };
-            let turn_id = Arc::clone(&turn.id);
-            self.drive(now, |_, _| Some(Ending::cancelled(text)));
-            self.answer_cancel(call, Some(&turn_id), now);
-            return;
+        let active = match &self.state {
+            State::Active(turn) => Some(Arc::clone(&turn.id)),
+            State::Idle => None,
+        };
+        let target =
+            active.filter(|active| turn_id.as_deref().is_none_or(|named| **active == *named));
+        if target.is_some() {
+            self.end_turn(Ending::cancelled(text_of(cause)), now);
         }
-        self.answer_cancel(call, turn_id.as_deref(), now);
-    }
-
-    pub(super) fn answer_cancel(
-        &mut self,
-        call: Option<CallId>,
-        turn_id: Option<&str>,
-        now: Instant,
-    ) {
         let Some(call) = call else { return };
-        let answer = match self.turn(turn_id, now) {
+        let answer = match self.turn(target.as_deref().or(turn_id.as_deref()), now) {
             Some(result) if result.status != TurnStatus::Running => Ok(Box::new(result)),
             Some(_) | None => Err(Failure::new(Reason::TurnNotFound, "there is no such turn")),
         };
         self.out.command(Command::AnswerCancel { call, answer });
+    }
+}
+
+/// True for a message of which nothing can be sent.
+fn is_empty(message: &Message) -> bool {
+    message.content.iter().all(is_void)
+}
+
+fn text_of(cause: CancelCause) -> &'static str {
+    match cause {
+        CancelCause::Requested => "the turn was cancelled by request",
+        CancelCause::CallerGone => "the caller went away",
+        CancelCause::SlowReader => "the caller's reader was too slow",
     }
 }

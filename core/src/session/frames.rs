@@ -1,35 +1,27 @@
-//! What a client's frame does, by the state it meets.
+//! What a client's frame does, by the state it meets; user input has its own file.
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Queued, Session, State, cause_of, not_pending, shutting_down, size_of};
+use super::{Session, State, not_pending, shutting_down, too_large};
 use crate::{
     error::{Failure, Reason},
-    event::{FrameAccepted, FrameOutcome, Payload},
-    input::{Frame, FrameBody, InputPolicy, StreamId, UserInput},
-    message::Block,
+    event::{FrameAccepted, FrameOutcome, InterruptionCause, Payload},
+    input::{Frame, FrameBody, StreamId},
+    limits::MAX_MESSAGE_BLOCKS,
     options::TurnOptions,
     tool::ToolResult,
-    turn::{Ending, Match, Steering},
+    turn::{Ending, Match},
 };
 
-/// The parts of a message that comes in several frames.
-#[derive(Debug, Default)]
-pub(super) struct InputBuffer {
-    content: Vec<Block>,
-    /// A part was refused: so are the others, up to the last.
-    refused: bool,
-}
-
 /// What was done with a frame.
-struct Receipt {
-    outcome: FrameOutcome,
-    turn_id: Option<Arc<str>>,
-    queue_position: usize,
+pub(super) struct Receipt {
+    pub(super) outcome: FrameOutcome,
+    pub(super) turn_id: Option<Arc<str>>,
+    pub(super) queue_position: usize,
 }
 
 impl Receipt {
-    fn new(outcome: FrameOutcome, turn_id: Option<Arc<str>>) -> Self {
+    pub(super) fn new(outcome: FrameOutcome, turn_id: Option<Arc<str>>) -> Self {
         Self {
             outcome,
             turn_id,
@@ -52,7 +44,7 @@ impl Session {
         match body {
             FrameBody::Setup => self.accept(id, Receipt::new(FrameOutcome::Applied, None)),
             FrameBody::UserInput(input) => self.take_input(stream, id, input, now),
-            FrameBody::ToolResult(result) => self.take_tool_result(id, result, now),
+            FrameBody::ToolResult(result) => self.take_tool_result(stream, id, result, now),
             FrameBody::Interrupt {
                 turn_id,
                 discard_output,
@@ -65,11 +57,11 @@ impl Session {
             } => {
                 self.take_update(id, *options, replace_client_tools);
             }
-            FrameBody::Invalid(failure) => self.reject(id, failure),
+            FrameBody::Invalid(failure) => self.take_invalid(stream, id, failure),
         }
     }
 
-    fn accept(&mut self, frame_id: Option<String>, receipt: Receipt) {
+    pub(super) fn accept(&mut self, frame_id: Option<String>, receipt: Receipt) {
         let Some(frame_id) = frame_id else { return };
         let receipt = FrameAccepted {
             frame_id,
@@ -82,189 +74,29 @@ impl Session {
         self.out.tell(None, 0, 0, Payload::FrameAccepted(receipt));
     }
 
-    fn take_input(
+    /// Refuses a frame that cannot be read.
+    ///
+    /// It may have been a part of the message that is being gathered, and half a message must not
+    /// start a turn: what was gathered is dropped, and what is left of the message is refused.
+    fn take_invalid(&mut self, stream: StreamId, frame_id: Option<String>, failure: Failure) {
+        let parts = match self.streams.get_mut(&stream) {
+            Some(stream) if stream.buffer.is_gathering() => stream.buffer.spoil(true),
+            Some(_) | None => Vec::new(),
+        };
+        self.refuse(&parts, frame_id, failure);
+    }
+
+    fn take_tool_result(
         &mut self,
         stream: StreamId,
         frame_id: Option<String>,
-        input: UserInput,
+        result: ToolResult,
         now: Instant,
     ) {
-        let policy = input.policy.unwrap_or_default();
-        let (more_follows, context_only) = (input.more_follows, input.context_only);
-        let content = match self.gather(stream, input) {
-            Ok(Some(content)) => content,
-            Ok(None) => return self.accept(frame_id, Receipt::new(FrameOutcome::Applied, None)),
-            Err(failure) => return self.reject(frame_id, failure),
-        };
-        debug_assert!(
-            !more_follows,
-            "a message with more to follow is not complete"
-        );
-        if self.draining {
-            return self.reject(frame_id, shutting_down());
-        }
-        let waiting: usize = self
-            .queue
-            .iter()
-            .map(|queued| size_of(&queued.content))
-            .sum();
-        if let Err(failure) = self.check_room(waiting + size_of(&content)) {
+        if let Err(failure) = self.check_result(&result) {
             return self.reject(frame_id, failure);
         }
-        let State::Active(turn) = &self.state else {
-            if context_only {
-                self.add_context(content, now);
-                return self.accept(frame_id, Receipt::new(FrameOutcome::Applied, None));
-            }
-            let next = self.ids.next_turn();
-            self.accept(
-                frame_id.clone(),
-                Receipt::new(FrameOutcome::StartedTurn, Some(next)),
-            );
-            return self.start_from_frame(frame_id, content, now);
-        };
-        let turn_id = Arc::clone(&turn.id);
-        match policy {
-            InputPolicy::Reject => {
-                let text = "another turn runs in this session";
-                let failure = Failure::new(Reason::TurnInProgress, text);
-                self.reject(frame_id, failure.fact("turn_id", &*turn_id));
-            }
-            // Context starts nothing, so it interrupts nothing either.
-            InputPolicy::Queue
-            | InputPolicy::Steer
-            | InputPolicy::Interrupt
-            | InputPolicy::Replace
-                if context_only =>
-            {
-                self.enqueue(stream, frame_id, content, true);
-            }
-            InputPolicy::Queue => self.enqueue(stream, frame_id, content, false),
-            // A paused turn makes its next model call when its results come.
-            InputPolicy::Steer => self.steer(stream, frame_id, content),
-            InputPolicy::Interrupt | InputPolicy::Replace => {
-                let ending = Ending::interrupted(cause_of(true));
-                let ending = match policy {
-                    InputPolicy::Replace => ending.discarding_turn(),
-                    InputPolicy::Interrupt
-                    | InputPolicy::Queue
-                    | InputPolicy::Steer
-                    | InputPolicy::Reject => ending,
-                };
-                let receipt = Receipt::new(FrameOutcome::Interrupted, Some(turn_id));
-                self.accept(frame_id.clone(), receipt);
-                // It starts before what waits: it stands at the head when the turn has ended.
-                self.queue.push_front(Queued {
-                    frame_id,
-                    stream: Some(stream),
-                    content,
-                    context_only: false,
-                });
-                self.interrupt(ending, now);
-            }
-        }
-    }
-
-    /// Joins the parts of a message; gives the whole once its last part is there.
-    fn gather(
-        &mut self,
-        stream: StreamId,
-        input: UserInput,
-    ) -> Result<Option<Vec<Block>>, Failure> {
-        let limit = self.agent.limits.max_input_bytes;
-        let Some(stream) = self.streams.get_mut(&stream) else {
-            return Err(Failure::new(
-                Reason::FrameOutOfOrder,
-                "the stream's input was closed",
-            ));
-        };
-        let buffer = &mut stream.buffer;
-        let refused = buffer.refused;
-        buffer.content.extend(input.content);
-        let too_large = size_of(&buffer.content) > limit;
-        if refused || too_large {
-            buffer.content = Vec::new();
-            buffer.refused = input.more_follows;
-            let text = if refused && !too_large {
-                "an earlier part of this message was refused".to_owned()
-            } else {
-                format!("the message is larger than {limit} bytes")
-            };
-            return Err(Failure::new(Reason::LimitExceeded, text));
-        }
-        if input.more_follows {
-            return Ok(None);
-        }
-        let content = std::mem::take(&mut buffer.content);
-        if content.is_empty() {
-            return Err(Failure::invalid(
-                "input.content",
-                "must hold at least one block",
-            ));
-        }
-        Ok(Some(content))
-    }
-
-    fn enqueue(
-        &mut self,
-        stream: StreamId,
-        frame_id: Option<String>,
-        content: Vec<Block>,
-        context_only: bool,
-    ) {
-        let ahead = self.queue.len();
-        if let Err(failure) = self.check_queue() {
-            return self.reject(frame_id, failure);
-        }
-        let receipt = Receipt {
-            queue_position: ahead,
-            ..Receipt::new(FrameOutcome::Queued, None)
-        };
-        self.accept(frame_id.clone(), receipt);
-        self.queue.push_back(Queued {
-            frame_id,
-            stream: Some(stream),
-            content,
-            context_only,
-        });
-    }
-
-    fn steer(&mut self, stream: StreamId, frame_id: Option<String>, content: Vec<Block>) {
-        if let Err(failure) = self.check_queue() {
-            return self.reject(frame_id, failure);
-        }
-        let State::Active(turn) = &mut self.state else {
-            return;
-        };
-        let receipt = Receipt::new(FrameOutcome::Steered, Some(Arc::clone(&turn.id)));
-        turn.steer(Steering {
-            frame_id: frame_id.clone(),
-            stream: Some(stream),
-            content,
-        });
-        self.accept(frame_id, receipt);
-    }
-
-    fn check_queue(&self) -> Result<(), Failure> {
-        let steering = match &self.state {
-            State::Active(turn) => turn.steering_len(),
-            State::Idle => 0,
-        };
-        let limit = self.agent.limits.max_queued_inputs;
-        if self.queue.len() + steering < limit {
-            return Ok(());
-        }
-        let text = format!("{limit} inputs wait in this session, and no more may");
-        Err(Failure::new(Reason::ConcurrencyLimited, text))
-    }
-
-    fn take_tool_result(&mut self, frame_id: Option<String>, result: ToolResult, now: Instant) {
-        let limit = self.agent.limits.max_tool_result_bytes;
-        if result.size_bytes() > limit {
-            let text = format!("the tool result is larger than {limit} bytes");
-            return self.reject(frame_id, Failure::new(Reason::LimitExceeded, text));
-        }
-        let (met, turn_id, paused) = match &self.state {
+        let (met, turn_id, is_paused) = match &self.state {
             State::Active(turn) => (
                 turn.match_result(&result.call_id),
                 Some(Arc::clone(&turn.id)),
@@ -274,35 +106,42 @@ impl Session {
         };
         match met {
             Match::Open => {
-                if let Err(failure) = self.check_room(result.size_bytes()) {
+                if let Err(failure) = self.check_room_bytes(result.size_bytes(), 1) {
                     return self.reject(frame_id, failure);
                 }
-                if paused && self.draining {
+                if is_paused && self.draining {
                     return self.reject(frame_id, shutting_down());
                 }
                 self.accept(frame_id, Receipt::new(FrameOutcome::Applied, turn_id));
                 self.drive(now, |turn, ctx| {
-                    if turn.is_paused() {
-                        turn.continue_turn(ctx);
-                    }
-                    turn.take_result(result, ctx)
+                    turn.continue_for(stream, ctx);
+                    turn.take_result(result);
+                    turn.wait_for_rest(ctx)
                 });
             }
-            Match::Answered => {
-                self.late(frame_id, turn_id, &result.call_id);
-            }
-            Match::Unknown => {
-                let known = self.ended_call(&result.call_id);
-                match known {
-                    Some(turn_id) => self.late(frame_id, Some(turn_id), &result.call_id),
-                    None => self.reject(frame_id, not_pending(&result.call_id)),
-                }
-            }
+            Match::Answered => self.take_late(frame_id, turn_id, &result.call_id),
+            Match::Unknown => match self.turn_of_call(&result.call_id) {
+                Some(turn_id) => self.take_late(frame_id, Some(turn_id), &result.call_id),
+                None => self.reject(frame_id, not_pending(&result.call_id)),
+            },
         }
     }
 
+    /// Refuses a tool result that is too large.
+    pub(super) fn check_result(&self, result: &ToolResult) -> Result<(), Failure> {
+        let limit = self.agent.limits.max_tool_result_bytes;
+        if result.size_bytes() > limit {
+            return Err(too_large("tool result", limit));
+        }
+        if result.content.len() > MAX_MESSAGE_BLOCKS {
+            let text = format!("the tool result has more than {MAX_MESSAGE_BLOCKS} blocks");
+            return Err(Failure::new(Reason::LimitExceeded, text));
+        }
+        Ok(())
+    }
+
     /// Says that a result came too late; without a frame id, as a refusal.
-    fn late(&mut self, frame_id: Option<String>, turn_id: Option<Arc<str>>, call_id: &str) {
+    fn take_late(&mut self, frame_id: Option<String>, turn_id: Option<Arc<str>>, call_id: &str) {
         if frame_id.is_some() {
             self.accept(frame_id, Receipt::new(FrameOutcome::TooLate, turn_id));
         } else {
@@ -311,7 +150,7 @@ impl Session {
     }
 
     /// The turn whose message holds a call that no longer waits.
-    fn ended_call(&self, call_id: &str) -> Option<Arc<str>> {
+    fn turn_of_call(&self, call_id: &str) -> Option<Arc<str>> {
         let called = self
             .history
             .messages()
@@ -339,15 +178,15 @@ impl Session {
         match current {
             Some(current) if named.is_none_or(|named| *current == *named) => {
                 self.accept(frame_id, Receipt::new(FrameOutcome::Applied, Some(current)));
-                let ending = Ending::interrupted(cause_of(false));
+                let ending = Ending::interrupted(InterruptionCause::Client);
                 let ending = if discard_output {
                     ending.discarding_output()
                 } else {
                     ending
                 };
-                self.interrupt(ending, now);
+                self.end_turn(ending, now);
             }
-            Some(_) | None if named.is_none_or(|named| self.has_ended(named)) => {
+            Some(_) | None if named.is_none_or(|named| self.ids.knows_turn(named)) => {
                 let turn_id = turn_id.map(Arc::from);
                 self.accept(frame_id, Receipt::new(FrameOutcome::TooLate, turn_id));
             }
@@ -356,10 +195,6 @@ impl Session {
                 self.reject(frame_id, failure);
             }
         }
-    }
-
-    fn has_ended(&self, turn_id: &str) -> bool {
-        self.ended.iter().any(|result| *result.turn_id == *turn_id)
     }
 
     fn take_update(

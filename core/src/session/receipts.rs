@@ -40,8 +40,7 @@ impl Receipts {
     }
 
     /// Forgets a frame that was taken and then refused after all.
-    pub(super) fn forget(&mut self, frame_id: Option<&str>) {
-        let Some(frame_id) = frame_id else { return };
+    pub(super) fn forget(&mut self, frame_id: &str) {
         if self.by_id.remove(frame_id).is_some() {
             self.oldest_first.retain(|known| known != frame_id);
         }

@@ -39,6 +39,13 @@ impl Ending {
         Self::new(TurnStatus::Completed, stop_reason, None, Keep::Words)
     }
 
+    /// The turn's budget allows no further model call.
+    ///
+    /// Words that the model was never told would only make the next turn dearer.
+    pub(crate) fn exhausted(stop_reason: StopReason) -> Self {
+        Self::new(TurnStatus::Completed, stop_reason, None, Keep::Sent)
+    }
+
     /// The turn waits for tool results.
     pub(crate) fn paused() -> Self {
         Self::new(TurnStatus::Paused, tools::PAUSED, None, Keep::Words)

@@ -12,7 +12,7 @@ impl Turn {
     /// How the turn stands, without changing it.
     pub(crate) fn snapshot(&self, last_sequence: u64, now: Instant) -> TurnResult {
         let (status, message, pending) = match &self.phase {
-            Phase::Paused(pending) => (
+            Phase::Paused { pending, .. } => (
                 TurnStatus::Paused,
                 self.answer.message.clone(),
                 pending.open_calls(),

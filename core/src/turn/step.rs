@@ -8,12 +8,12 @@ use std::{
 use super::Context;
 use crate::{
     assemble::Assembler,
-    budget::estimate_tokens,
+    budget::{Reservation, estimate_tokens},
     command::Command,
     error::{Failure, Reason},
     event::{Payload, StepCompleted, StopReason},
     input::StepId,
-    limits::Limits,
+    limits::{Limits, after},
     message::Block,
     model::{MessageStop, ModelEvent, ModelMetadata},
     usage::Usage,
@@ -29,11 +29,14 @@ const METADATA_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Step {
     id: StepId,
     index: u32,
-    clamped: bool,
+    reservation: Reservation,
     input_tokens: u64,
     assembler: Assembler,
+    link: Link,
     called: Instant,
-    heard: Option<Instant>,
+    /// Since when the model is silent while somebody listens.
+    quiet_since: Instant,
+    heard: bool,
     held: bool,
     first_output: Option<Instant>,
     stop: Option<MessageStop>,
@@ -45,9 +48,10 @@ pub(super) struct Step {
 pub(super) struct Opening {
     pub(super) id: StepId,
     pub(super) index: u32,
-    pub(super) clamped: bool,
+    pub(super) reservation: Reservation,
     pub(super) input_tokens: u64,
     pub(super) max_output_bytes: usize,
+    pub(super) held: bool,
     pub(super) now: Instant,
 }
 
@@ -56,6 +60,21 @@ pub(super) struct Opening {
 pub(super) enum Progress {
     Goes,
     Complete,
+    /// The turn's tokens are used up.
+    Spent,
+}
+
+/// What connects us with the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// The call was sent.
+    Asked,
+    /// The provider took it.
+    Taken,
+    /// The stream ended or failed, after the provider took the call.
+    Ended,
+    /// The provider did not take the call.
+    Refused,
 }
 
 /// What a model is late with.
@@ -79,12 +98,17 @@ impl Step {
         Self {
             id: opening.id,
             index: opening.index,
-            clamped: opening.clamped,
+            reservation: opening.reservation,
             input_tokens: opening.input_tokens,
-            assembler: Assembler::new(Arc::clone(turn_id), opening.max_output_bytes),
+            assembler: Assembler::new(
+                format!("{turn_id}/{}", opening.index),
+                opening.max_output_bytes,
+            ),
+            link: Link::Asked,
             called: opening.now,
-            heard: None,
-            held: false,
+            quiet_since: opening.now,
+            heard: false,
+            held: opening.held,
             first_output: None,
             stop: None,
             metadata: None,
@@ -97,7 +121,25 @@ impl Step {
 
     /// The budget, and not the caller's wish, limited the output.
     pub(super) fn is_clamped(&self) -> bool {
-        self.clamped
+        self.reservation.clamped
+    }
+
+    /// The provider took the call.
+    pub(super) fn open(&mut self) {
+        self.link = Link::Taken;
+    }
+
+    /// The call is over, well or not; nothing is left to be closed.
+    pub(super) fn close(&mut self) {
+        self.link = match self.link {
+            Link::Asked | Link::Refused => Link::Refused,
+            Link::Taken | Link::Ended => Link::Ended,
+        };
+    }
+
+    /// True when nothing is left to be closed.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.link, Link::Ended | Link::Refused)
     }
 
     pub(super) fn first_output(&self) -> Option<Instant> {
@@ -114,8 +156,8 @@ impl Step {
 
     /// A clock that measures the model runs only while somebody listens to the model.
     pub(super) fn hold(&mut self, held: bool, now: Instant) {
-        if self.held && !held && self.heard.is_some() {
-            self.heard = Some(now);
+        if self.held && !held {
+            self.quiet_since = now;
         }
         self.held = held;
     }
@@ -127,7 +169,9 @@ impl Step {
         turn_id: &Arc<str>,
         ctx: &mut Context<'_>,
     ) -> Result<Progress, Failure> {
-        self.heard = Some(ctx.now);
+        self.link = Link::Taken;
+        self.heard = true;
+        self.quiet_since = ctx.now;
         let step_index = self.index;
         let out = &mut *ctx.out;
         let mut sink = |block_index, payload| {
@@ -156,9 +200,15 @@ impl Step {
             }
             ModelEvent::Metadata(metadata) => self.metadata = Some(metadata),
         }
-        let complete = self.stop.is_some() && self.metadata.is_some();
-        Ok(if complete {
+        let spent = self.stop.is_none()
+            && self
+                .reservation
+                .watched_tokens
+                .is_some_and(|most| estimate_tokens(self.assembler.size_bytes()) > most);
+        Ok(if self.stop.is_some() && self.metadata.is_some() {
             Progress::Complete
+        } else if spent {
+            Progress::Spent
         } else {
             Progress::Goes
         })
@@ -168,10 +218,7 @@ impl Step {
     pub(super) fn complete(&mut self, turn_id: &Arc<str>, ctx: &mut Context<'_>) -> Outcome {
         let metadata = self.metadata.take();
         let usage = match &metadata {
-            Some(metadata) => Usage {
-                model_calls: 1,
-                ..metadata.usage.clone()
-            },
+            Some(metadata) => self.counted(metadata),
             None => self.estimate(),
         };
         let metadata = metadata.map(|metadata| *metadata).unwrap_or_default();
@@ -198,7 +245,9 @@ impl Step {
             0,
             Payload::StepCompleted(completed),
         );
-        ctx.out.command(Command::FinishModel(self.id));
+        if !self.is_over() {
+            ctx.out.command(Command::FinishModel(self.id));
+        }
         Outcome {
             stop,
             metadata,
@@ -209,9 +258,12 @@ impl Step {
     /// What the call cost when nobody will say: an estimate from the bytes both ways.
     pub(super) fn estimate(&self) -> Usage {
         if let Some(metadata) = &self.metadata {
+            return self.counted(metadata);
+        }
+        if self.link == Link::Refused {
             return Usage {
                 model_calls: 1,
-                ..metadata.usage.clone()
+                ..Usage::default()
             };
         }
         let output_tokens = estimate_tokens(self.assembler.size_bytes());
@@ -220,8 +272,18 @@ impl Step {
             output_tokens,
             total_tokens: self.input_tokens.saturating_add(output_tokens),
             model_calls: 1,
+            tool_calls: self.assembler.provider_calls(),
             estimated: true,
             ..Usage::default()
+        }
+    }
+
+    /// What the call cost as the provider counts it.
+    fn counted(&self, metadata: &ModelMetadata) -> Usage {
+        Usage {
+            model_calls: 1,
+            tool_calls: self.assembler.provider_calls(),
+            ..metadata.usage.clone()
         }
     }
 
@@ -230,24 +292,26 @@ impl Step {
         if self.held {
             return None;
         }
-        Some(match self.heard {
-            None => self.called + limits.first_event_timeout,
-            Some(heard) if self.stop.is_some() => {
-                heard + METADATA_WAIT.min(limits.model_idle_timeout)
-            }
-            Some(heard) => heard + limits.model_idle_timeout,
-        })
+        let wait = match self.awaited() {
+            Overdue::FirstEvent => limits.first_event_timeout,
+            Overdue::NextEvent => limits.model_idle_timeout,
+            Overdue::Metadata => METADATA_WAIT.min(limits.model_idle_timeout),
+        };
+        Some(after(self.quiet_since, wait))
     }
 
     /// What the model is late with, if it is.
     pub(super) fn overdue(&self, limits: &Limits, now: Instant) -> Option<Overdue> {
-        if self.deadline(limits)? > now {
-            return None;
+        (self.deadline(limits)? <= now).then(|| self.awaited())
+    }
+
+    fn awaited(&self) -> Overdue {
+        if !self.heard {
+            Overdue::FirstEvent
+        } else if self.stop.is_none() {
+            Overdue::NextEvent
+        } else {
+            Overdue::Metadata
         }
-        Some(match (self.heard, &self.stop) {
-            (None, _) => Overdue::FirstEvent,
-            (Some(_), Some(_)) => Overdue::Metadata,
-            (Some(_), None) => Overdue::NextEvent,
-        })
     }
 }

@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use super::{Context, Ending, Flow, Phase, Turn};
 use crate::{
+    error::{Failure, Reason},
     event::{Payload, StopReason},
+    input::StreamId,
+    limits::{MAX_CLIENT_TOOL_TIMEOUT, after},
     message::{Block, Message},
     options::TurnOptions,
     tool::{ToolCall, ToolResult},
@@ -74,7 +77,7 @@ impl Turn {
             let result = match check(&call, &self.options) {
                 Ok(timeout) => {
                     let timeout = timeout.unwrap_or(ctx.limits.client_tool_timeout);
-                    call.expires = Some(ctx.now + timeout);
+                    call.expires = Some(after(ctx.now, timeout.min(MAX_CLIENT_TOOL_TIMEOUT)));
                     self.answer.usage.tool_calls += 1;
                     self.tell(ctx, Payload::ToolCall(call.clone()));
                     None
@@ -94,7 +97,7 @@ impl Turn {
     }
 
     /// Goes on when every call is answered; else waits, or pauses where nobody is there to answer.
-    pub(super) fn wait_for_rest(&mut self, ctx: &mut Context<'_>) -> Flow {
+    pub(crate) fn wait_for_rest(&mut self, ctx: &mut Context<'_>) -> Flow {
         let Phase::AwaitingTools(pending) = &self.phase else {
             return None;
         };
@@ -107,23 +110,28 @@ impl Turn {
         };
         self.answer.metrics.waiting_time += ctx.now.saturating_duration_since(pending.since);
         let origin = ctx.ids.origin(&self.id, ctx.now);
-        let words = self
+        let words: Vec<Block> = self
             .take_steering()
             .into_iter()
-            .flat_map(|steering| steering.content);
-        let words: Vec<Block> = words.collect();
+            .flat_map(|message| message.content)
+            .collect();
         let told = ctx
             .history
             .answer(pending.into_results(), "no result", words, Some(origin));
         self.made.extend(told);
         let usage = self.answer.usage.clone();
         self.tell(ctx, Payload::Usage(usage));
+        let limit = ctx.limits.max_history_bytes;
+        if ctx.history.size_bytes() > limit {
+            let text = format!("the history of this session is larger than {limit} bytes");
+            return Some(Ending::failed(Failure::new(Reason::LimitExceeded, text)));
+        }
         self.call_model(ctx)
     }
 
     /// How a result for `call_id` would be met.
     pub(crate) fn match_result(&self, call_id: &str) -> Match {
-        let (Phase::AwaitingTools(pending) | Phase::Paused(pending)) = &self.phase else {
+        let (Phase::AwaitingTools(pending) | Phase::Paused { pending, .. }) = &self.phase else {
             return Match::Unknown;
         };
         match pending
@@ -140,9 +148,9 @@ impl Turn {
     }
 
     /// Takes the result of an open call.
-    pub(crate) fn take_result(&mut self, result: ToolResult, ctx: &mut Context<'_>) -> Flow {
+    pub(crate) fn take_result(&mut self, result: ToolResult) {
         let Phase::AwaitingTools(pending) = &mut self.phase else {
-            return None;
+            return;
         };
         let call = pending
             .calls
@@ -151,17 +159,25 @@ impl Turn {
         if let Some(call) = call {
             call.result = Some(result);
         }
-        if pending.open().next().is_some() {
-            None
-        } else {
-            self.wait_for_rest(ctx)
+    }
+
+    /// Bytes of results that wait for the results of other calls.
+    pub(super) fn result_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::AwaitingTools(pending) | Phase::Paused { pending, .. } => pending
+                .calls
+                .iter()
+                .filter_map(|call| call.result.as_ref())
+                .map(ToolResult::size_bytes)
+                .sum(),
+            Phase::Between | Phase::Calling(_) => 0,
         }
     }
 
     /// Number of calls that wait for a result.
     pub(crate) fn open_call_count(&self) -> usize {
         match &self.phase {
-            Phase::AwaitingTools(pending) | Phase::Paused(pending) => pending.open().count(),
+            Phase::AwaitingTools(pending) | Phase::Paused { pending, .. } => pending.open().count(),
             Phase::Between | Phase::Calling(_) => 0,
         }
     }
@@ -193,13 +209,23 @@ impl Turn {
         matches!(self.phase, Phase::AwaitingTools(_)).then(Ending::paused)
     }
 
+    /// Makes a paused turn run again for a stream that brings results.
+    pub(crate) fn continue_for(&mut self, stream: StreamId, ctx: &mut Context<'_>) {
+        if self.is_paused() {
+            self.stream = Some(stream);
+            self.continue_turn(ctx);
+        }
+    }
+
     /// Makes a paused turn run again.
-    pub(crate) fn continue_turn(&mut self, ctx: &mut Context<'_>) {
-        let Phase::Paused(pending) = std::mem::replace(&mut self.phase, Phase::Between) else {
+    pub(super) fn continue_turn(&mut self, ctx: &mut Context<'_>) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Between);
+        let Phase::Paused { pending, since } = phase else {
+            self.phase = phase;
             return;
         };
-        // Time in which nobody was asked for anything does not count against the turn.
-        self.clock.time_limit += ctx.now.saturating_duration_since(pending.since);
+        // Time in which the turn did not run does not count against it.
+        self.clock.time_limit += ctx.now.saturating_duration_since(since);
         self.tell(
             ctx,
             Payload::TurnStarted {
@@ -211,16 +237,24 @@ impl Turn {
     }
 
     /// Parks the turn until another call or frame brings results.
-    pub(super) fn park(&mut self) {
-        if let Phase::AwaitingTools(pending) = std::mem::replace(&mut self.phase, Phase::Between) {
-            self.phase = Phase::Paused(pending);
-        }
+    ///
+    /// The call that waited for the turn has its answer then, so its deadline binds nobody.
+    pub(super) fn park(&mut self, now: Instant) {
+        self.clock.caller_deadline = None;
+        let phase = std::mem::replace(&mut self.phase, Phase::Between);
+        self.phase = match phase {
+            Phase::AwaitingTools(pending) => Phase::Paused {
+                pending,
+                since: now,
+            },
+            Phase::Paused { .. } | Phase::Between | Phase::Calling(_) => phase,
+        };
     }
 
     /// Closes the calls that wait, in the history and towards the client.
     pub(super) fn close_calls(&mut self, text: &str, ctx: &mut Context<'_>) {
         let phase = std::mem::replace(&mut self.phase, Phase::Between);
-        let (Phase::AwaitingTools(pending) | Phase::Paused(pending)) = phase else {
+        let Phase::AwaitingTools(pending) = phase else {
             self.phase = phase;
             return;
         };
@@ -260,9 +294,20 @@ fn check(call: &ToolCall, options: &TurnOptions) -> Result<Option<std::time::Dur
         return Err("the input is not a JSON object; the tool did not run".to_owned());
     }
     tool.schema.check(&input).map_err(|faults| {
+        let faults = shortened(faults);
         format!("the input does not fit the schema: {faults}; the tool did not run")
     })?;
     Ok(tool.timeout)
+}
+
+/// Keeps a text that quotes the model's input from growing with it.
+fn shortened(mut text: String) -> String {
+    const MOST_BYTES: usize = 1_000;
+    if text.len() > MOST_BYTES {
+        text.truncate(text.floor_char_boundary(MOST_BYTES));
+        text.push('…');
+    }
+    text
 }
 
 /// The stop reason of a part of a turn that waits for tools.

@@ -1,6 +1,6 @@
 //! What a turn waits for, and what happens when it comes too late.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Context, Ending, Flow, Phase, Turn, step};
 use crate::{
@@ -23,7 +23,7 @@ impl Turn {
                     .deadline()
                     .map_or(self.deadline(), |at| at.min(self.deadline())),
             ),
-            Phase::Paused(pending) => pending.deadline(),
+            Phase::Paused { pending, .. } => pending.deadline(),
         }
     }
 
@@ -59,34 +59,25 @@ impl Turn {
                 step::Overdue::FirstEvent => Some(Ending::incomplete(Failure::new(
                     Reason::ModelTimeout,
                     format!(
-                        "the model said nothing for {}",
-                        seconds(ctx.limits.first_event_timeout)
+                        "the model said nothing for {:?}",
+                        ctx.limits.first_event_timeout
                     ),
                 ))),
                 step::Overdue::NextEvent => Some(Ending::incomplete(Failure::new(
                     Reason::ModelTimeout,
                     format!(
-                        "the model's stream was silent for {}",
-                        seconds(ctx.limits.model_idle_timeout)
+                        "the model's stream was silent for {:?}",
+                        ctx.limits.model_idle_timeout
                     ),
                 ))),
             },
             Phase::AwaitingTools(_) => self.expire_tools(ctx),
-            Phase::Paused(pending) => pending.is_overdue(ctx.now).then(|| {
+            Phase::Paused { pending, .. } => pending.is_overdue(ctx.now).then(|| {
                 Ending::failed(Failure::new(
                     Reason::AnswerTimeout,
                     "a client tool was not answered in time",
                 ))
             }),
         }
-    }
-}
-
-/// A duration in whole seconds, or milliseconds below that, for messages.
-fn seconds(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 {
-        format!("{} s", duration.as_secs())
-    } else {
-        format!("{} ms", duration.as_millis())
     }
 }

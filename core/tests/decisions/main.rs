@@ -1,0 +1,21 @@
+//! What a session decides: scripts in, transcripts out; and properties over arbitrary inputs.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "what a test does not expect ends it"
+)]
+
+mod bedrock;
+mod cancellation;
+mod deadlines;
+mod inputs;
+mod limits;
+mod policies;
+mod properties;
+mod reference;
+mod script;
+mod streams;
+mod tools;
+mod transcript;
+mod turns;

@@ -1,0 +1,191 @@
+//! Prints what a session gives out, one short line each.
+
+use taiwa_core::{
+    Block, Command, Event, Failure, Message, Payload, Role, ToolResult, TurnResult, Usage,
+    event::{FrameAccepted, ReasoningDelta, ToolCallPiece},
+    message::Reasoning,
+    tool::ToolResultBlock,
+};
+
+pub(crate) fn command(command: &Command) -> String {
+    match command {
+        Command::CallModel { step, request } => {
+            let limit = request
+                .max_tokens
+                .map_or(String::new(), |most| format!(" (at most {most})"));
+            let messages: Vec<_> = request.messages.iter().map(|m| message(m)).collect();
+            format!("! call model {}{limit}: {}", step.0, messages.join(" "))
+        }
+        Command::AbortModel(step) => format!("! abort model {}", step.0),
+        Command::FinishModel(step) => format!("! finish model {}", step.0),
+        Command::Answer { call, answer } => match answer {
+            Ok(started) => format!(
+                "! answer {}: {} from {}",
+                call.0, started.turn_id, started.first_sequence
+            ),
+            Err(error) => format!("! answer {}: {}", call.0, failure(error)),
+        },
+        Command::AnswerCancel { call, answer } => match answer {
+            Ok(result) => format!("! answer cancel {}: {}", call.0, turn(result)),
+            Err(error) => format!("! answer cancel {}: {}", call.0, failure(error)),
+        },
+        Command::EndStream(stream) => format!("! end stream {}", stream.0),
+    }
+}
+
+pub(crate) fn event(event: &Event) -> String {
+    let at = event.block_index;
+    match &event.payload {
+        Payload::FrameAccepted(receipt) => accepted(receipt),
+        Payload::FrameRejected {
+            frame_id,
+            failure: error,
+        } => {
+            let name = frame_id.as_deref().unwrap_or("-");
+            format!("frame {name} rejected: {}", failure(error))
+        }
+        Payload::TurnStarted {
+            frame_id,
+            continued,
+        } => {
+            let id = event.turn_id.as_deref().unwrap_or("?");
+            let how = if *continued { "goes on" } else { "started" };
+            let by = frame_id
+                .as_ref()
+                .map_or(String::new(), |frame| format!(" by frame {frame}"));
+            format!("{id} {how}{by}")
+        }
+        Payload::StepStarted { .. } => format!("step {}", event.step_index),
+        Payload::BlockStarted(_) => format!("block {at}"),
+        Payload::TextDelta(text) => format!("text {}", short(text)),
+        Payload::ReasoningDelta(ReasoningDelta::Text(text)) => format!("reasoning {text:?}"),
+        Payload::ReasoningDelta(ReasoningDelta::Signature(text)) => format!("signature {text:?}"),
+        Payload::ReasoningDelta(ReasoningDelta::Redacted(bytes)) => {
+            format!("redacted reasoning of {} bytes", bytes.len())
+        }
+        Payload::ToolCallDelta { call_id, piece } => match piece {
+            ToolCallPiece::Input(text) => format!("input of {call_id}: {text}"),
+            ToolCallPiece::ResultText(text) => format!("result of {call_id}: {text:?}"),
+            ToolCallPiece::ResultJson(json) => format!("result of {call_id}: {json}"),
+        },
+        Payload::CitationDelta(citation) => format!("citation {:?}", citation.source),
+        Payload::ImageDelta(_) => "image piece".to_owned(),
+        Payload::BlockCompleted(done) => format!("block {at} done: {}", block(done)),
+        Payload::StepCompleted(step) => {
+            format!("step done: {:?}, {}", step.stop_reason, usage(&step.usage))
+        }
+        Payload::ToolCall(call) => {
+            let (id, name, input) = (&call.id, &call.name, &call.input_json);
+            format!("call {id} {name} {input} as {}", call.idempotency_key)
+        }
+        Payload::ToolCallsCancelled(ids) => format!("calls cancelled: {}", ids.join(" ")),
+        Payload::Guardrail(outcome) => format!("guardrail, intervened: {}", outcome.intervened),
+        Payload::Interrupted(cause) => format!("interrupted: {cause:?}"),
+        Payload::Usage(so_far) => format!("usage so far: {}", usage(so_far)),
+        Payload::TurnEnded(result) => format!("{} ended: {}", result.turn_id, turn(result)),
+    }
+}
+
+pub(crate) fn message(message: &Message) -> String {
+    let role = match message.role {
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::System => "system",
+    };
+    let blocks: Vec<_> = message.content.iter().map(block).collect();
+    format!("{role}({})", blocks.join(", "))
+}
+
+/// The state of a turn after its id.
+pub(crate) fn turn(result: &TurnResult) -> String {
+    let mut line = format!("{:?}", result.status);
+    if let Some(reason) = result.stop_reason {
+        line += &format!(", {reason:?}");
+    }
+    if let Some(said) = &result.message {
+        line += &format!(", {}", message(said));
+    }
+    let pending: Vec<_> = result
+        .pending_tool_calls
+        .iter()
+        .map(|call| &*call.id)
+        .collect();
+    if !pending.is_empty() {
+        line += &format!(", waits for {}", pending.join(" "));
+    }
+    line += &format!(", {}", usage(&result.usage));
+    if let Some(error) = &result.failure {
+        line += &format!(", {}", failure(error));
+    }
+    line
+}
+
+fn accepted(receipt: &FrameAccepted) -> String {
+    let mut line = format!("frame {} {:?}", receipt.frame_id, receipt.outcome);
+    if let Some(turn_id) = &receipt.turn_id {
+        line += &format!(" {turn_id}");
+    }
+    if receipt.queue_position > 0 {
+        line += &format!(" behind {}", receipt.queue_position);
+    }
+    if receipt.duplicate {
+        line += " (duplicate)";
+    }
+    line
+}
+
+fn failure(failure: &Failure) -> String {
+    format!("{:?} ({})", failure.reason, failure.message)
+}
+
+fn usage(usage: &Usage) -> String {
+    let about = if usage.estimated { "about " } else { "" };
+    format!(
+        "{about}{}+{} tokens, {} model, {} tool",
+        usage.input_tokens, usage.output_tokens, usage.model_calls, usage.tool_calls
+    )
+}
+
+fn block(block: &Block) -> String {
+    match block {
+        Block::Text(text) => short(text),
+        Block::ToolCall(call) => format!("call {} {} {}", call.id, call.name, call.input_json),
+        Block::ToolResult(result) => tool_result(result),
+        Block::Reasoning(Reasoning::Text { text, signature }) => {
+            format!(
+                "reasoning {text:?} signed {:?}",
+                signature.as_deref().unwrap_or("-")
+            )
+        }
+        Block::CitedText(cited) => {
+            format!(
+                "{} with {} citations",
+                short(&cited.texts.concat()),
+                cited.citations.len()
+            )
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn tool_result(result: &ToolResult) -> String {
+    let how = if result.is_error { "error" } else { "result" };
+    let content: Vec<_> = result
+        .content
+        .iter()
+        .map(|piece| match piece {
+            ToolResultBlock::Text(text) => short(text),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    format!("{how} {} {}", result.call_id, content.join(" "))
+}
+
+/// A text; of a long one, the beginning and the length.
+fn short(text: &str) -> String {
+    if text.len() <= 120 {
+        return format!("{text:?}");
+    }
+    let start: String = text.chars().take(20).collect();
+    format!("{start:?}… of {} bytes", text.len())
+}
