@@ -1,1 +1,161 @@
-//! Placeholder.
+//! A whole system in one process: a simulator, a server that is pointed at it, a channel to it.
+
+use std::{sync::Arc, time::Duration};
+
+use taiwa::v1::agent_service_client::AgentServiceClient;
+use taiwa_core::{Agent, Limits, TurnOptions, agent::SystemOverride};
+use taiwa_server::{agents::Agents, app, app::Server, config::Config, model::bedrock, session, transport};
+use taiwa_simulator::{Script, Simulator};
+use tonic::transport::{Channel, Endpoint};
+
+/// The generated client, over a plain channel.
+pub type Client = AgentServiceClient<Channel>;
+
+/// The model that agents of tests use.
+pub const MODEL: &str = "simulator.persona-v1:0";
+
+/// A simulator and a server that talks to it.
+#[derive(Debug)]
+pub struct World {
+    /// What stands in for Bedrock.
+    pub simulator: Simulator,
+    /// The server.
+    pub server: Server,
+}
+
+/// What a test sets differently.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Limits of the agent `assistant`.
+    pub limits: Limits,
+    /// Options of the agent `assistant`; the model is [`MODEL`] unless set.
+    pub options: TurnOptions,
+    /// Agents besides `assistant`.
+    pub more_agents: Vec<Agent>,
+    /// Bounds of the sessions.
+    pub sessions: session::Config,
+    /// Bounds of connections.
+    pub transport: transport::Config,
+    /// Largest request, in bytes.
+    pub max_message_bytes: usize,
+    /// Grace period on stopping.
+    pub shutdown_grace: Duration,
+    /// Attempts to open a model call.
+    pub max_attempts: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            options: TurnOptions::default(),
+            more_agents: Vec::new(),
+            sessions: session::Config::default(),
+            transport: transport::Config::default(),
+            max_message_bytes: 32 << 20,
+            shutdown_grace: Duration::from_secs(5),
+            max_attempts: 1,
+        }
+    }
+}
+
+/// An agent with a name, a model and nothing special.
+pub fn agent(id: &str) -> Agent {
+    Agent {
+        id: id.to_owned(),
+        display_name: id.to_owned(),
+        description: String::new(),
+        version: String::new(),
+        labels: Default::default(),
+        options: TurnOptions { model_id: Some(MODEL.to_owned()), ..TurnOptions::default() },
+        limits: Limits::default(),
+        model_override: true,
+        system_override: SystemOverride::Replace,
+    }
+}
+
+impl World {
+    /// Starts a simulator with a scenario in TOML, and a server with the usual settings.
+    ///
+    /// # Panics
+    ///
+    /// When the scenario is wrong or something cannot start.
+    pub async fn start(scenario: &str) -> Self {
+        Self::with(scenario, Settings::default()).await
+    }
+
+    /// Starts a simulator with a scenario in TOML, and a server with other settings.
+    ///
+    /// # Panics
+    ///
+    /// When the scenario is wrong or something cannot start.
+    pub async fn with(scenario: &str, settings: Settings) -> Self {
+        let script = Script::from_toml(scenario).expect("the scenario is right");
+        Self::playing(script, settings).await
+    }
+
+    /// Starts a simulator with its persona, and a server with the usual settings.
+    ///
+    /// # Panics
+    ///
+    /// When something cannot start.
+    pub async fn persona() -> Self {
+        Self::playing(Script::persona(), Settings::default()).await
+    }
+
+    async fn playing(script: Script, settings: Settings) -> Self {
+        let config = taiwa_simulator::Config { script, ..taiwa_simulator::Config::default() };
+        let simulator = Simulator::start(config).await.expect("a free port of the loopback");
+        let server = app::start(config_for(&simulator, settings)).await.expect("the server starts");
+        Self { simulator, server }
+    }
+
+    /// Opens a connection of its own to the server.
+    ///
+    /// # Panics
+    ///
+    /// When the server cannot be reached.
+    pub async fn channel(&self) -> Channel {
+        let endpoint = format!("http://{}", self.server.local_addr());
+        let endpoint = Endpoint::from_shared(endpoint).expect("an address is an endpoint");
+        endpoint.connect().await.expect("the server listens")
+    }
+
+    /// Opens a connection of its own to the server, and a client on it.
+    ///
+    /// # Panics
+    ///
+    /// When the server cannot be reached.
+    pub async fn client(&self) -> Client {
+        Client::new(self.channel().await)
+            .max_decoding_message_size(usize::MAX)
+            .max_encoding_message_size(usize::MAX)
+    }
+}
+
+fn config_for(simulator: &Simulator, settings: Settings) -> Config {
+    let mut assistant = agent("assistant");
+    assistant.limits = settings.limits;
+    assistant.options = settings.options.over(&assistant.options);
+    let agents = settings.more_agents.into_iter().chain([assistant]);
+    Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        agents: Arc::new(Agents::new(agents, "assistant").expect("there is an assistant")),
+        bedrock: bedrock::Config {
+            region: Some("us-east-1".to_owned()),
+            endpoint_url: Some(simulator.endpoint()),
+            credentials: Some(bedrock::StaticCredentials {
+                access_key_id: "test".to_owned(),
+                secret_access_key: "test".to_owned(),
+                session_token: None,
+            }),
+            max_attempts: settings.max_attempts.try_into().expect("at least one attempt"),
+            ..bedrock::Config::default()
+        },
+        offline: None,
+        transport: settings.transport,
+        sessions: settings.sessions,
+        max_message_bytes: settings.max_message_bytes,
+        shutdown_grace: settings.shutdown_grace,
+    }
+}

@@ -4,6 +4,8 @@
 //! of it, and for tests.
 
 pub mod agents;
+pub mod app;
+pub mod config;
 pub mod grpc;
 pub mod model;
 pub mod session;

@@ -1,0 +1,183 @@
+//! The whole server: model, sessions, services and listener put together, and taken down in order.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
+
+use taiwa_simulator::Simulator;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+use tonic::{codec::CompressionEncoding, service::Routes};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tracing::{info, warn};
+
+use crate::{
+    config::Config,
+    grpc::{
+        agent::Service, convert::event, service::agent_service_server::AgentServiceServer,
+    },
+    model::bedrock::{self, Bedrock},
+    session::registry::Registry,
+    shutdown::Signals,
+    transport::{self, Drain, Listener},
+};
+
+/// Name under which the agent service's health is told.
+const SERVICE_NAME: &str = "taiwa.v1.AgentService";
+
+/// How long streams that were cut may take to tell their clients so.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] transport::Error),
+    /// The offline simulator cannot start.
+    #[error("cannot start the offline simulator")]
+    Simulator(#[from] taiwa_simulator::Error),
+    /// The contract's descriptors cannot be served.
+    #[error("cannot serve reflection")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    registry: Registry,
+    health: HealthReporter,
+    calls: TaskTracker,
+    drain: Drain,
+    grace: Duration,
+    listening: JoinHandle<()>,
+    /// Lives as long as the server does.
+    _simulator: Option<Simulator>,
+}
+
+/// Starts a server on the caller's runtime.
+///
+/// # Errors
+///
+/// When the address cannot be listened on, or the offline simulator cannot start.
+pub async fn start(config: Config) -> Result<Server, Error> {
+    let (simulator, bedrock) = match config.offline {
+        None => (None, config.bedrock),
+        Some(offline) => {
+            let simulator = Simulator::start(offline).await?;
+            let bedrock = offline_bedrock(simulator.endpoint(), config.bedrock);
+            (Some(simulator), bedrock)
+        }
+    };
+    let registry = Registry::new(config.sessions, Bedrock::connect(bedrock).await);
+    let calls = TaskTracker::new();
+    let service = Service::new(config.agents, registry.clone(), calls.clone());
+    let service = AgentServiceServer::new(service)
+        .max_decoding_message_size(config.max_message_bytes)
+        // What is sent is bounded by the limits of a session.
+        .max_encoding_message_size(usize::MAX)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status(SERVICE_NAME, ServingStatus::Serving).await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(taiwa::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let routes = Routes::new(service)
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+
+    let listener = Listener::bind(config.listen).await?;
+    let address = listener.local_addr();
+    let drain = Drain::default();
+    let listening = tokio::spawn(listener.serve(routes, config.transport, drain.clone()));
+    if let Some(simulator) = &simulator {
+        warn!(
+            endpoint = simulator.endpoint(),
+            "offline: answers come from a simulator, not from Amazon Bedrock"
+        );
+    }
+    info!(%address, "listening");
+    Ok(Server {
+        address,
+        registry,
+        health,
+        calls,
+        drain,
+        grace: config.shutdown_grace,
+        listening,
+        _simulator: simulator,
+    })
+}
+
+/// Points the SDK at the simulator, with credentials that only a simulator takes.
+fn offline_bedrock(endpoint: String, config: bedrock::Config) -> bedrock::Config {
+    bedrock::Config {
+        region: config.region.or_else(|| Some("us-east-1".to_owned())),
+        endpoint_url: Some(endpoint),
+        credentials: Some(bedrock::StaticCredentials {
+            access_key_id: "offline".to_owned(),
+            secret_access_key: "offline".to_owned(),
+            session_token: None,
+        }),
+        ..config
+    }
+}
+
+/// Runs a server until it is asked to stop and has stopped.
+///
+/// # Errors
+///
+/// When the server cannot start.
+pub async fn run(config: Config, signals: Signals) -> Result<(), Error> {
+    let server = start(config).await?;
+    signals.first().await;
+    server.stop().await;
+    Ok(())
+}
+
+impl Server {
+    /// The address that it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its sessions.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Stops in order: what runs may finish within the grace period, then it is cut and told so.
+    ///
+    /// Health says `NOT_SERVING` first; calls that come are refused with `SHUTTING_DOWN`; open
+    /// streams get `go_away`.
+    pub async fn stop(self) {
+        let Self { registry, health, calls, drain, grace, mut listening, .. } = self;
+        info!(sessions = registry.len(), ?grace, "stopping");
+        health.set_service_status("", ServingStatus::NotServing).await;
+        health.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;
+        let notice = event::encode(&event::go_away(grace, SystemTime::now()));
+        registry.drain(notice).await;
+        drain.drain();
+        calls.close();
+        if tokio::time::timeout(grace, calls.wait()).await.is_err() {
+            warn!(calls = calls.len(), "cutting the calls that did not finish in time");
+            registry.kill().await;
+            // The clients that take the last events are told; the others are cut.
+            let _ = tokio::time::timeout(LAST_WORDS, calls.wait()).await;
+        }
+        // Streams of health watchers end with nobody's turn, so they are not waited for.
+        if tokio::time::timeout(LAST_WORDS, &mut listening).await.is_err() {
+            drain.kill();
+            // It ends by the kill; a panic of the listener has nothing left to stop.
+            let _ = listening.await;
+        }
+        info!("stopped");
+    }
+}
