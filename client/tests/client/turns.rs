@@ -425,6 +425,40 @@ async fn tools_are_declared_run_and_answered_until_the_turn_is_complete() {
 }
 
 #[tokio::test]
+async fn a_timeout_holds_for_tools_too() {
+    let server = Fake::default()
+        .invoke(|_| async {
+            let call = pb::ToolCall {
+                tool_name: "wait".to_owned(),
+                input_json: "{}".to_owned(),
+                ..Default::default()
+            };
+            let paused = pb::TurnResult {
+                status: pb::TurnStatus::Paused.into(),
+                pending_tool_calls: vec![call],
+                ..Default::default()
+            };
+            Ok(pb::InvokeResponse {
+                text: String::new(),
+                result: Some(paused),
+            })
+        })
+        .start()
+        .await;
+    let client = Client::connect(&server.endpoint).await.unwrap();
+    let tools = Tools::new().add("wait", "Waits.", &json!({"type": "object"}), |_| {
+        std::future::pending::<Result<String, String>>()
+    });
+    let request = Request::new("wait").timeout(Duration::from_millis(200));
+
+    let error = soon(client.invoke_with_tools(request, &tools))
+        .await
+        .unwrap_err();
+
+    assert!(matches!(error, Error::DeadlineExceeded { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn an_answer_without_a_result_breaks_the_contract() {
     let server = Fake::default()
         .invoke(|_| async { Ok(pb::InvokeResponse::default()) })

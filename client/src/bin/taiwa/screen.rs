@@ -5,6 +5,8 @@ use std::{
     io::{self, Write as _},
 };
 
+use unicode_width::UnicodeWidthChar as _;
+
 use crate::failure::Failure;
 
 /// The lower part of a terminal: what was printed scrolls away above, the live
@@ -45,14 +47,15 @@ impl Screen {
         live: &[String],
         cursor: Option<Cursor>,
     ) -> Result<(), Failure> {
-        let (_, rows) = crossterm::terminal::size().unwrap_or((80, 24));
+        let (columns, rows) = crossterm::terminal::size().unwrap_or((80, 24));
         let hidden = live
             .len()
             .saturating_sub(usize::from(rows).saturating_sub(1));
-        let live = &live[hidden..];
+        let clip = |line: &String| clip(line, usize::from(columns));
+        let live: Vec<_> = live[hidden..].iter().map(clip).collect();
         let frame = self.frame(
             finished,
-            live,
+            &live,
             cursor.map(|cursor| Cursor {
                 row: cursor.row.saturating_sub(hidden),
                 ..cursor
@@ -123,6 +126,28 @@ impl Screen {
     }
 }
 
+/// Cuts a painted line to so many columns: a live line must not take two rows.
+fn clip(line: &str, columns: usize) -> String {
+    let mut clipped = String::new();
+    let mut used = 0;
+    let mut in_sequence = false;
+    for character in line.chars() {
+        if in_sequence {
+            in_sequence = character != 'm';
+        } else if character == '\x1b' {
+            in_sequence = true;
+        } else {
+            used += character.width().unwrap_or(0);
+            if used > columns {
+                // The sequences that follow end the colours.
+                continue;
+            }
+        }
+        clipped.push(character);
+    }
+    clipped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +172,14 @@ mod tests {
         assert_eq!(show(first), "\r^[Ka\r\n^[Kb");
         assert_eq!(show(second), "^[1A\r^[KA\r\n^[Kb\r\n^[K> x^[1A\r^[3C");
         assert_eq!(show(third), "\r^[JB\r\n^[J");
+    }
+
+    #[test]
+    fn a_line_wider_than_the_terminal_is_cut_between_its_colours() {
+        let line = crate::render::bold("abc") + "d日ef";
+        assert_eq!(clip(&line, 5), "\x1b[1mabc\x1b[0md");
+        assert_eq!(clip(&line, 6), "\x1b[1mabc\x1b[0md日");
+        assert_eq!(clip(&crate::render::bold("abc"), 2), "\x1b[1mab\x1b[0m");
     }
 
     #[test]

@@ -20,10 +20,20 @@ pub(super) fn render(source: &str, width: usize) -> Vec<String> {
         width,
         ..Writer::default()
     };
-    for event in Parser::new_ext(source, OPTIONS) {
+    let parser = Parser::new_ext(source, OPTIONS);
+    let mut definitions: Vec<_> = parser
+        .reference_definitions()
+        .iter()
+        .map(|(label, link)| (link.span.start, format!("[{label}]: {}", link.dest)))
+        .collect();
+    definitions.sort_unstable();
+    for event in parser {
         writer.event(event);
     }
     writer.flush();
+    // Links of a part of the answer that was rendered before lead here.
+    let definitions = definitions.iter().map(|(_, definition)| dim(definition));
+    writer.lines.extend(definitions);
     writer.lines
 }
 

@@ -1,6 +1,7 @@
 //! Markdown in, painted lines out; `{1}` stands for the escape sequence of SGR 1.
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 
 use super::Renderer;
 
@@ -74,6 +75,20 @@ fn links_show_where_they_lead() {
 }
 
 #[test]
+fn link_definitions_that_come_late_stay_to_be_looked_up() {
+    let pieces = [
+        "See [the docs][1].\n\n",
+        "[1]: https://a.b\n",
+        "[2]: https://c.d\n",
+    ];
+    expect![[r#"
+        See [the docs][1].
+
+        {2}[1]: https://a.b{0}
+        {2}[2]: https://c.d{0}"#]].assert_eq(&render(&pieces));
+}
+
+#[test]
 fn tables_are_aligned() {
     check(
         "| a | long head |\n|---|---|\n| wide cell | 1 |\n| 日本 | 2 |\n",
@@ -141,6 +156,27 @@ fn what_is_finished_is_handed_out_before_the_end() {
         "⏎Two {1}bold{0}⏎⏎• a" then "• b"
         "" then "• b⏎• c""#]]
     .assert_eq(&log.join("\n"));
+}
+
+proptest! {
+    #[test]
+    fn no_letter_is_lost_however_odd_the_markdown(
+        // Letters that stand for nothing in Markdown, among all that do; no
+        // fences, whose info string is not shown.
+        pieces in proptest::collection::vec("[xyzß日 \n#*_|>~.0-9()!-]{0,6}", 0..40),
+    ) {
+        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+        let letters = |text: &str| text.chars().filter(|c| "xyzß日".contains(*c)).collect::<String>();
+        prop_assert_eq!(letters(&render(&pieces)), letters(&pieces.concat()));
+    }
+
+    #[test]
+    fn nothing_that_a_model_writes_is_a_panic(
+        pieces in proptest::collection::vec("[a日 \t\r\n#*_`|>~.1:<&\\[\\]()!\u{1b}-]{0,6}", 0..40),
+    ) {
+        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+        render(&pieces);
+    }
 }
 
 /// Renders in one piece, and makes sure that any pieces give the same lines.
