@@ -19,6 +19,7 @@ mod reasoning;
 mod request;
 mod stream;
 mod tools;
+mod verbatim;
 
 pub use self::{
     client::{Bedrock, Opened},

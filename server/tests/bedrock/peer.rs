@@ -95,6 +95,16 @@ pub(crate) struct Request {
     pub(crate) headers: Vec<(String, String)>,
     /// Its body.
     pub(crate) body: Value,
+    /// Its body as it was written.
+    pub(crate) text: String,
+}
+
+impl Request {
+    /// A header's value; empty when there is none.
+    pub(crate) fn header(&self, name: &str) -> String {
+        let header = self.headers.iter().find(|(key, _)| key == name);
+        header.map(|(_, value)| value.clone()).unwrap_or_default()
+    }
 }
 
 /// The other side.
@@ -152,9 +162,9 @@ impl Peer {
         timeout(LIMIT, self.requests.recv()).await.unwrap().unwrap()
     }
 
-    /// Tells whether every request was taken.
-    pub(crate) fn has_no_request(&mut self) -> bool {
-        self.requests.try_recv().is_err()
+    /// A request that came already, if there is one that was not taken.
+    pub(crate) fn next_request(&mut self) -> Option<Request> {
+        self.requests.try_recv().ok()
     }
 
     /// Connections accepted so far.
@@ -285,5 +295,6 @@ async fn receive(stream: &mut BufReader<TcpStream>) -> Option<Request> {
         path,
         headers,
         body: serde_json::from_slice(&body).unwrap(),
+        text: String::from_utf8(body).unwrap(),
     })
 }

@@ -55,11 +55,7 @@ async fn a_plain_request_holds_nothing_else() {
 #[tokio::test]
 async fn requests_are_signed() {
     let request = sent(hello()).await;
-    let header = |name: &str| {
-        let header = request.headers.iter().find(|(key, _)| key == name);
-        header.map(|(_, value)| value.as_str()).unwrap_or_default()
-    };
-    let signature = header("authorization");
+    let signature = request.header("authorization");
     assert!(
         signature.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"),
         "{signature}"
@@ -68,7 +64,7 @@ async fn requests_are_signed() {
         signature.contains("/eu-central-1/bedrock/aws4_request"),
         "{signature}"
     );
-    assert!(!header("x-amz-date").is_empty());
+    assert!(!request.header("x-amz-date").is_empty());
 }
 
 #[tokio::test]
@@ -243,6 +239,26 @@ async fn input_that_is_no_object_is_sent_as_one() {
             expected
         );
     }
+}
+
+#[tokio::test]
+async fn json_is_sent_as_it_was_written() {
+    let schema = r#"{"type":"object","properties":{"zone":{},"area":{},"b\u00e4r":{}}}"#;
+    let input = r#"{"z": 340282366920938463463374607431768211455, "a": 1.10, "m": "\"q\""}"#;
+    let fields = json!({"zeta": 1, "alpha": {"y": 1, "x": 2}});
+    let mut request = with(|options| {
+        let mut tool = ToolSpec::clone(&weather());
+        tool.schema = Schema::parse(schema).unwrap();
+        options.client_tools = vec![Arc::new(tool)];
+        options.additional_model_fields = Some(fields.clone());
+    });
+    request.messages.extend(tool_exchange("find", input));
+    let text = sent(request.clone()).await.text;
+    for written in [schema, input, &fields.to_string()] {
+        assert!(text.contains(written), "{written} is not in {text}");
+    }
+    // The provider's prompt cache knows a prompt by its text.
+    assert_eq!(sent(request).await.text, text);
 }
 
 #[tokio::test]
@@ -490,7 +506,7 @@ async fn refused(request: ModelRequest) -> String {
     let mut peer = Peer::start([Reply::stream(&[])]).await;
     let failure = peer.bedrock(1).await.open(request).await.unwrap_err();
     assert_eq!(failure.reason, Reason::InvalidRequest);
-    assert!(peer.has_no_request());
+    assert!(peer.next_request().is_none());
     failure.violations.into_iter().next().unwrap().field
 }
 

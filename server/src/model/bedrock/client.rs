@@ -87,9 +87,11 @@ impl Bedrock {
     /// It must not be dropped and repeated in a loop: each call is another call.
     pub async fn open(&self, request: ModelRequest) -> Result<Opened, Failure> {
         self.require_region()?;
+        let (call, json) = request::converse_stream(self.client().converse_stream(), &request)?;
         let attempts = Attempts::default();
-        let call = request::converse_stream(self.client().converse_stream(), &request)?
+        let call = call
             .customize()
+            .interceptor(json)
             .interceptor(attempts.clone())
             .send();
         let output = within(request.deadline, call)
@@ -112,9 +114,11 @@ impl Bedrock {
     /// As for [`open`](Self::open).
     pub async fn count_tokens(&self, request: ModelRequest) -> Result<u32, Failure> {
         self.require_region()?;
+        let (call, json) = request::count_tokens(self.client().count_tokens(), &request)?;
         let attempts = Attempts::default();
-        let call = request::count_tokens(self.client().count_tokens(), &request)?
+        let call = call
             .customize()
+            .interceptor(json)
             .interceptor(attempts.clone())
             .send();
         let output = within(request.deadline, call)

@@ -2,6 +2,7 @@
 
 use aws_sdk_bedrockruntime::{error::BuildError, primitives::Blob, types as bedrock};
 use aws_smithy_types::Document;
+use serde_json::json;
 use taiwa_core::{
     Block, ToolCall, ToolResult,
     media::{AudioFormat, DocumentFormat, ImageFormat, MediaSource, S3Object, VideoFormat},
@@ -12,10 +13,13 @@ use taiwa_core::{
     tool::ToolResultBlock,
 };
 
-use super::document;
+use super::verbatim::Verbatim;
 
 /// Makes a content block.
-pub(super) fn block(block: &Block) -> Result<bedrock::ContentBlock, BuildError> {
+pub(super) fn block(
+    block: &Block,
+    json: &mut Verbatim,
+) -> Result<bedrock::ContentBlock, BuildError> {
     use bedrock::ContentBlock;
     Ok(match block {
         Block::Text(text) => ContentBlock::Text(text.clone()),
@@ -29,8 +33,8 @@ pub(super) fn block(block: &Block) -> Result<bedrock::ContentBlock, BuildError> 
             Some(source) => ContentBlock::Audio(self::audio(audio, source)?),
             None => ContentBlock::Text(missing("audio", audio.error.as_deref())),
         },
-        Block::ToolCall(call) => ContentBlock::ToolUse(tool_use(call)?),
-        Block::ToolResult(result) => ContentBlock::ToolResult(tool_result(result)?),
+        Block::ToolCall(call) => ContentBlock::ToolUse(tool_use(call, json)?),
+        Block::ToolResult(result) => ContentBlock::ToolResult(tool_result(result, json)?),
         Block::Reasoning(reasoning) => ContentBlock::ReasoningContent(self::reasoning(reasoning)?),
         Block::CitedText(cited) => ContentBlock::CitationsContent(cited_text(cited)),
         Block::SearchResult(result) => ContentBlock::SearchResult(search_result(result)?),
@@ -220,30 +224,31 @@ fn audio(audio: &Audio, source: &MediaSource) -> Result<bedrock::AudioBlock, Bui
         .build()
 }
 
-fn tool_use(call: &ToolCall) -> Result<bedrock::ToolUseBlock, BuildError> {
+fn tool_use(call: &ToolCall, json: &mut Verbatim) -> Result<bedrock::ToolUseBlock, BuildError> {
     let run_by_provider = call.is_provider_run();
     bedrock::ToolUseBlock::builder()
         .tool_use_id(&call.id)
         .name(&call.name)
-        .input(tool_input(&call.input_json))
+        .input(tool_input(&call.input_json, json))
         .set_type(run_by_provider.then_some(bedrock::ToolUseType::ServerToolUse))
         .build()
 }
 
 /// The input of a call: the API takes objects alone, and a model may have written something else.
-fn tool_input(text: &str) -> Document {
-    document::from_object_text(text).unwrap_or_else(|| {
-        let text = Document::String(text.to_owned());
-        Document::Object([("malformed_input".to_owned(), text)].into())
-    })
+fn tool_input(text: &str, json: &mut Verbatim) -> Document {
+    let input = json.object(text);
+    input.unwrap_or_else(|| json.hold(json!({ "malformed_input": text }).to_string()))
 }
 
-fn tool_result(result: &ToolResult) -> Result<bedrock::ToolResultBlock, BuildError> {
+fn tool_result(
+    result: &ToolResult,
+    json: &mut Verbatim,
+) -> Result<bedrock::ToolResultBlock, BuildError> {
     let kind = Some(result.kind.clone()).filter(|kind| !kind.is_empty());
     let content = result
         .content
         .iter()
-        .map(tool_result_block)
+        .map(|block| tool_result_block(block, json))
         .collect::<Result<_, _>>()?;
     bedrock::ToolResultBlock::builder()
         .tool_use_id(&result.call_id)
@@ -259,12 +264,13 @@ fn tool_result(result: &ToolResult) -> Result<bedrock::ToolResultBlock, BuildErr
 
 fn tool_result_block(
     block: &ToolResultBlock,
+    json: &mut Verbatim,
 ) -> Result<bedrock::ToolResultContentBlock, BuildError> {
     use bedrock::ToolResultContentBlock as Content;
     Ok(match block {
         ToolResultBlock::Text(text) => Content::Text(text.clone()),
         // Models take JSON objects alone here; other JSON says the same as text.
-        ToolResultBlock::Json(text) => match document::from_object_text(text) {
+        ToolResultBlock::Json(text) => match json.object(text) {
             Some(object) => Content::Json(object),
             None => Content::Text(text.clone()),
         },

@@ -11,6 +11,7 @@ use aws_sdk_bedrockruntime::{
     types as bedrock,
 };
 use aws_smithy_types::Document;
+use serde_json::Value;
 use taiwa_core::{
     Failure, Message, ModelRequest, Reason, Role, TurnOptions,
     options::{
@@ -19,24 +20,25 @@ use taiwa_core::{
     },
 };
 
-use super::{content, document, reasoning, tools};
+use super::{content, reasoning, tools, verbatim::Verbatim};
 
-/// Fills in a `ConverseStream` call.
+/// Fills in a `ConverseStream` call; the JSON in it is to be put in place by the interceptor.
 pub(super) fn converse_stream(
     call: ConverseStreamFluentBuilder,
     request: &ModelRequest,
-) -> Result<ConverseStreamFluentBuilder, Failure> {
+) -> Result<(ConverseStreamFluentBuilder, Verbatim), Failure> {
     let options = &*request.options;
     let model_id = model_id(options)?;
-    let additional_fields = additional_fields(model_id, options)?;
+    let mut json = Verbatim::default();
+    let additional_fields = additional_fields(model_id, options, &mut json)?;
     let guardrail = options.guardrail.as_ref().map(guardrail).transpose()?;
     let metadata = &options.request_metadata;
     let call = call
         .model_id(model_id)
-        .set_messages(Some(messages(request).map_err(unfinished)?))
+        .set_messages(Some(messages(request, &mut json).map_err(unfinished)?))
         .set_system(system(options).map_err(unfinished)?)
         .set_inference_config(inference(request))
-        .set_tool_config(tools::configuration(request).map_err(unfinished)?)
+        .set_tool_config(tools::configuration(request, &mut json).map_err(unfinished)?)
         .set_guardrail_config(guardrail)
         .set_additional_model_request_fields(additional_fields)
         .set_prompt_variables(prompt_variables(options))
@@ -58,25 +60,28 @@ pub(super) fn converse_stream(
                 .map_err(unfinished)?,
         )
         .set_output_config(output(model_id, options).map_err(unfinished)?);
-    Ok(call)
+    Ok((call, json))
 }
 
-/// Fills in a `CountTokens` call, which takes what of the request has tokens.
+/// Fills in a `CountTokens` call, which takes what of the request has tokens; the JSON in it is
+/// to be put in place by the interceptor.
 pub(super) fn count_tokens(
     call: CountTokensFluentBuilder,
     request: &ModelRequest,
-) -> Result<CountTokensFluentBuilder, Failure> {
+) -> Result<(CountTokensFluentBuilder, Verbatim), Failure> {
     let options = &*request.options;
     let model_id = model_id(options)?;
+    let mut json = Verbatim::default();
     let converse = bedrock::ConverseTokensRequest::builder()
-        .set_messages(Some(messages(request).map_err(unfinished)?))
+        .set_messages(Some(messages(request, &mut json).map_err(unfinished)?))
         .set_system(system(options).map_err(unfinished)?)
-        .set_tool_config(tools::configuration(request).map_err(unfinished)?)
-        .set_additional_model_request_fields(additional_fields(model_id, options)?)
+        .set_tool_config(tools::configuration(request, &mut json).map_err(unfinished)?)
+        .set_additional_model_request_fields(additional_fields(model_id, options, &mut json)?)
         .build();
-    Ok(call
+    let call = call
         .model_id(model_id)
-        .input(bedrock::CountTokensInput::Converse(converse)))
+        .input(bedrock::CountTokensInput::Converse(converse));
+    Ok((call, json))
 }
 
 /// Tells whether the caller asked for the guardrail's findings.
@@ -110,11 +115,14 @@ fn model_id(options: &TurnOptions) -> Result<&str, Failure> {
         .ok_or_else(|| Failure::invalid("options.model_id", "no model is named"))
 }
 
-fn messages(request: &ModelRequest) -> Result<Vec<bedrock::Message>, BuildError> {
+fn messages(
+    request: &ModelRequest,
+    json: &mut Verbatim,
+) -> Result<Vec<bedrock::Message>, BuildError> {
     let mut messages: Vec<_> = request
         .messages
         .iter()
-        .map(|message| self::message(message))
+        .map(|message| self::message(message, json))
         .collect::<Result<_, _>>()?;
     if let Some(cache) = request.options.cache.filter(|cache| cache.messages)
         && let Some(last) = messages.last_mut()
@@ -131,7 +139,7 @@ fn messages(request: &ModelRequest) -> Result<Vec<bedrock::Message>, BuildError>
     Ok(messages)
 }
 
-fn message(message: &Message) -> Result<bedrock::Message, BuildError> {
+fn message(message: &Message, json: &mut Verbatim) -> Result<bedrock::Message, BuildError> {
     bedrock::Message::builder()
         .role(match message.role {
             Role::User => bedrock::ConversationRole::User,
@@ -142,7 +150,7 @@ fn message(message: &Message) -> Result<bedrock::Message, BuildError> {
             message
                 .content
                 .iter()
-                .map(content::block)
+                .map(|block| content::block(block, json))
                 .collect::<Result<_, _>>()?,
         ))
         .build()
@@ -217,9 +225,13 @@ fn guardrail(options: &GuardrailOptions) -> Result<bedrock::GuardrailStreamConfi
         .build())
 }
 
-fn additional_fields(model_id: &str, options: &TurnOptions) -> Result<Option<Document>, Failure> {
+fn additional_fields(
+    model_id: &str,
+    options: &TurnOptions,
+    json: &mut Verbatim,
+) -> Result<Option<Document>, Failure> {
     let fields = reasoning::additional_fields(model_id, options)?;
-    Ok(fields.as_ref().map(document::from_members))
+    Ok(fields.map(|fields| json.hold(Value::Object(fields).to_string())))
 }
 
 fn prompt_variables(

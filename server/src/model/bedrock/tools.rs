@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_bedrockruntime::{error::BuildError, types as bedrock};
-use aws_smithy_types::Document;
 use taiwa_core::{Block, ModelRequest, ToolSpec, tool::ToolChoice};
 
-use super::{content, document};
+use super::{content, verbatim::Verbatim};
 
 /// The tools, the choice among them, and the cache point behind them.
 ///
@@ -17,13 +16,14 @@ use super::{content, document};
 /// of an unknown tool.
 pub(super) fn configuration(
     request: &ModelRequest,
+    json: &mut Verbatim,
 ) -> Result<Option<bedrock::ToolConfiguration>, BuildError> {
     let options = &request.options;
     let disabled = options.tool_choice == Some(ToolChoice::Disabled);
     let mut tools = Vec::new();
     if !disabled {
         for tool in &options.client_tools {
-            tools.push(specification(tool)?);
+            tools.push(specification(tool, json)?);
         }
         for name in &options.provider_tools {
             let tool = bedrock::SystemTool::builder().name(name).build()?;
@@ -33,7 +33,7 @@ pub(super) fn configuration(
     let offered = !tools.is_empty();
     if !offered {
         for name in called(request) {
-            tools.push(withdrawn(name)?);
+            tools.push(withdrawn(name, json)?);
         }
     }
     if tools.is_empty() {
@@ -55,30 +55,28 @@ pub(super) fn configuration(
         .map(Some)
 }
 
-fn specification(tool: &ToolSpec) -> Result<bedrock::Tool, BuildError> {
+fn specification(tool: &ToolSpec, json: &mut Verbatim) -> Result<bedrock::Tool, BuildError> {
     let description = Some(tool.description.clone()).filter(|text| !text.is_empty());
     bedrock::ToolSpecification::builder()
         .name(&tool.name)
         .set_description(description)
-        .input_schema(input_schema(tool.schema.as_str()))
+        .input_schema(bedrock::ToolInputSchema::Json(
+            json.hold(tool.schema.as_str().to_owned()),
+        ))
         .set_strict(tool.strict.then_some(true))
         .build()
         .map(bedrock::Tool::ToolSpec)
 }
 
-fn withdrawn(name: &str) -> Result<bedrock::Tool, BuildError> {
+fn withdrawn(name: &str, json: &mut Verbatim) -> Result<bedrock::Tool, BuildError> {
     bedrock::ToolSpecification::builder()
         .name(name)
         .description("Not available. Do not call it.")
-        .input_schema(input_schema(r#"{"type":"object"}"#))
+        .input_schema(bedrock::ToolInputSchema::Json(
+            json.hold(r#"{"type":"object"}"#.to_owned()),
+        ))
         .build()
         .map(bedrock::Tool::ToolSpec)
-}
-
-fn input_schema(schema: &str) -> bedrock::ToolInputSchema {
-    // A schema was an object when it was compiled, so the fallback is not met.
-    let schema = document::from_object_text(schema).unwrap_or(Document::Object([].into()));
-    bedrock::ToolInputSchema::Json(schema)
 }
 
 fn choice(choice: &ToolChoice) -> Result<Option<bedrock::ToolChoice>, BuildError> {
