@@ -1,6 +1,9 @@
 //! The events of ConverseStream: each one's JSON, framed.
 
-use std::sync::LazyLock;
+use std::{
+    sync::LazyLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::{BufMut, BytesMut};
 use serde_json::{Value, json};
@@ -74,7 +77,15 @@ pub(crate) fn block_start(out: &mut BytesMut, block: &Block, index: u64) -> bool
 }
 
 /// Writes the delta of this number, counted from 0, of a block.
-pub(crate) fn block_delta(out: &mut BytesMut, block: &Block, index: u64, number: u64) {
+///
+/// A piece of text begins with the stamp, if there is one: nanoseconds since 1970, and a space.
+pub(crate) fn block_delta(
+    out: &mut BytesMut,
+    block: &Block,
+    index: u64,
+    number: u64,
+    stamp: Option<SystemTime>,
+) {
     if let Block::Event {
         event_type,
         payload,
@@ -89,7 +100,11 @@ pub(crate) fn block_delta(out: &mut BytesMut, block: &Block, index: u64, number:
         match block {
             Block::Text { chunks, .. } if number < chunks.count() => {
                 out.put_slice(b"\"text\":");
-                put_json_string(out, chunks.piece(number));
+                let piece = chunks.piece(number);
+                match stamp {
+                    None => put_json_string(out, piece),
+                    Some(at) => put_json_string(out, &format!("{} {piece}", unix_nanos(at))),
+                }
             }
             Block::Text { chunks, citations } => {
                 let citation = usize::try_from(number - chunks.count())
@@ -168,6 +183,10 @@ pub(crate) fn metadata(out: &mut BytesMut, metadata: &Value) {
 pub(crate) fn exception(out: &mut BytesMut, exception: &Exception) {
     FrameHeaders::exception(&exception.event_name())
         .write(out, |out| out.put_slice(&exception.body()));
+}
+
+fn unix_nanos(at: SystemTime) -> u128 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
 fn put_index(out: &mut BytesMut, index: u64) {

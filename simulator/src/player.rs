@@ -1,6 +1,9 @@
 //! Plays a reply: which bytes come next, when, and what goes wrong.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
@@ -221,7 +224,8 @@ impl Player {
             number: number + 1,
         };
         let start = out.len();
-        events::block_delta(out, content, block as u64, number);
+        let stamp = reply.stamped.then(SystemTime::now);
+        events::block_delta(out, content, block as u64, number, stamp);
         self.chunks += 1;
         let step = self.framed(out, start);
         if step != Step::Sent {

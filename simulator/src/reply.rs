@@ -33,6 +33,8 @@ pub(crate) struct Reply {
     pub(crate) invoked_model_id: Option<String>,
     /// `trace.guardrail`, as Bedrock spells it.
     pub(crate) guardrail: Option<Value>,
+    /// Each piece of text begins with the time it was sent.
+    pub(crate) stamped: bool,
     /// Replaces the pace of the script.
     pub(crate) pace: Option<Pace>,
     pub(crate) faults: Faults,

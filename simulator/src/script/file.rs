@@ -55,6 +55,8 @@ struct ReplyTable {
     pace: Option<PaceTable>,
     fault: Option<FaultTable>,
     input_tokens: Option<u64>,
+    #[serde(default)]
+    stamped: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -292,6 +294,16 @@ impl ReplyTable {
                 }
             }
         }
+        if self.stamped
+            && !content
+                .iter()
+                .any(|block| matches!(block, Block::Text { .. }))
+        {
+            return Err(bad(
+                &format!("{field}.stamped"),
+                "belongs to text, which is missing",
+            ));
+        }
         let says_nothing = content.is_empty()
             && self.stop_reason.is_none()
             && self.usage.is_none()
@@ -333,6 +345,7 @@ impl ReplyTable {
             service_tier: tier.transpose()?,
             invoked_model_id: self.invoked_model_id,
             guardrail: self.guardrail,
+            stamped: self.stamped,
             pace,
             faults,
             input_tokens: self.input_tokens,

@@ -1,5 +1,7 @@
 //! Every kind of content, and everything that comes with an answer.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use aws_smithy_types::Document;
 
 use super::*;
@@ -20,6 +22,33 @@ async fn a_string_is_split_by_words_or_by_the_given_size() {
     assert_eq!(stream(&simulator).await.texts(), ["one", " two", "  three"]);
     let simulator = start("[[reply]]\ntext = 'äbcde'\nchunk_chars = 2").await;
     assert_eq!(stream(&simulator).await.texts(), ["äb", "cd", "e"]);
+}
+
+#[tokio::test]
+async fn stamped_pieces_tell_when_each_was_sent() {
+    let scenario =
+        "[[reply]]\ntext = ['a b', 'c']\nstamped = true\npace = { chunk_delay = '20ms' }";
+    let simulator = start(scenario).await;
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let streamed = stream(&simulator).await;
+    let after = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let pieces: Vec<(u128, &str)> = streamed
+        .texts()
+        .into_iter()
+        .map(|text| text.split_once(' ').unwrap())
+        .map(|(stamp, piece)| (stamp.parse().unwrap(), piece))
+        .collect();
+    let [(first, "a b"), (second, "c")] = pieces[..] else {
+        panic!("{pieces:?}");
+    };
+    assert!(before.as_nanos() <= first && second <= after.as_nanos());
+    assert!(second - first >= 19_000_000, "{}", second - first);
+}
+
+#[test]
+fn a_stamp_needs_text() {
+    let error = Script::from_toml("[[reply]]\nstamped = true").unwrap_err();
+    assert!(error.to_string().contains("reply[0].stamped"), "{error}");
 }
 
 const EVERYTHING: &str = r#"
