@@ -238,3 +238,6 @@ impl ScriptCell {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Running::new(script));
     }
 }
+
+#[cfg(test)]
+mod tests;
