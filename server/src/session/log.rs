@@ -186,16 +186,9 @@ impl<G> Log<G> {
         let mut inner = self.lock();
         let id = ReaderId(inner.next_reader);
         inner.next_reader += 1;
-        let unread: u64 = inner
-            .entries
-            .iter()
-            .rev()
-            .take_while(|entry| entry.sequence > attachment.after)
-            .map(|entry| entry.bytes.len() as u64)
-            .sum();
-        let state = ReaderState {
+        let mut state = ReaderState {
             cursor: attachment.after,
-            read: inner.written - unread,
+            read: 0,
             interest: attachment.interest,
             paces: attachment.paces,
             on_gone: attachment.on_gone,
@@ -203,6 +196,19 @@ impl<G> Log<G> {
             notices: VecDeque::new(),
             end: None,
         };
+        let mut unread = 0;
+        for entry in inner
+            .entries
+            .iter()
+            .filter(|entry| entry.sequence > attachment.after)
+        {
+            if !state.wants(entry) && state.cursor + 1 == entry.sequence {
+                state.cursor = entry.sequence;
+            } else {
+                unread += entry.bytes.len() as u64;
+            }
+        }
+        state.read = inner.written - unread;
         inner.readers.insert(id, state);
         id
     }
@@ -313,36 +319,42 @@ impl<G> Log<G> {
     pub fn poll_read(&self, id: ReaderId, cx: &Context<'_>) -> Poll<Read> {
         let mut inner = self.lock();
         let inner = &mut *inner;
-        let first = inner.entries.front().map(|entry| entry.sequence);
         let Some(reader) = inner.readers.get_mut(&id) else {
             return Poll::Ready(Read::End(None));
         };
-        if let Some(notice) = reader.notices.pop_front() {
-            return Poll::Ready(Read::Notice(notice));
-        }
-        if let Some(end) = &mut reader.end
-            && reader.cursor >= end.after
-        {
-            return Poll::Ready(Read::End(end.failure.take()));
-        }
-        let next = reader.cursor + 1;
-        if next > inner.last_sequence {
-            if let Some(failure) = &inner.closed {
-                return Poll::Ready(Read::End(Some(failure.clone())));
+        loop {
+            if let Some(notice) = reader.notices.pop_front() {
+                return Poll::Ready(Read::Notice(notice));
             }
-            reader.waker = Some(cx.waker().clone());
-            return Poll::Pending;
+            if let Some(end) = &mut reader.end
+                && reader.cursor >= end.after
+            {
+                return Poll::Ready(Read::End(end.failure.take()));
+            }
+            let next = reader.cursor + 1;
+            if next > inner.last_sequence {
+                if let Some(failure) = &inner.closed {
+                    return Poll::Ready(Read::End(Some(failure.clone())));
+                }
+                reader.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            let first = inner.entries.front().map(|entry| entry.sequence);
+            let at = first.and_then(|first| usize::try_from(next.checked_sub(first)?).ok());
+            let Some(entry) = at.and_then(|at| inner.entries.get(at)) else {
+                return Poll::Ready(Read::End(Some(too_slow())));
+            };
+            reader.cursor = next;
+            reader.read += entry.bytes.len() as u64;
+            if !reader.wants(entry) {
+                continue;
+            }
+            let entry = entry.clone();
+            if reader.paces {
+                inner.wake_writer();
+            }
+            return Poll::Ready(Read::Entry(entry));
         }
-        let at = first.and_then(|first| next.checked_sub(first));
-        let entry = at.and_then(|at| inner.entries.get(usize::try_from(at).ok()?));
-        let Some(entry) = entry else {
-            return Poll::Ready(Read::End(Some(too_slow())));
-        };
-        reader.cursor = next;
-        reader.read += entry.bytes.len() as u64;
-        let entry = entry.clone();
-        inner.wake_writer();
-        Poll::Ready(Read::Entry(entry))
     }
 }
 
@@ -416,3 +428,6 @@ fn too_slow() -> Failure {
         "the events were not read in time and are no longer held",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+use std::task::Waker;
+
+use super::*;
+
+const CONFIG: Config = Config {
+    max_bytes: 100,
+    keep_bytes: 20,
+    window_bytes: 30,
+};
+
+fn log(events: u64) -> Log<&'static str> {
+    let log = Log::new(CONFIG);
+    (1..=events).for_each(|sequence| log.append(entry(sequence)));
+    log
+}
+
+/// An event of ten bytes.
+fn entry(sequence: u64) -> Entry {
+    let bytes = Bytes::from(format!("event {sequence:4}"));
+    Entry {
+        sequence,
+        class: EventClass::Plain,
+        end: None,
+        bytes,
+    }
+}
+
+fn end_of(turn: &str, sequence: u64) -> Entry {
+    let end = TurnEnd {
+        turn_id: turn.into(),
+        failure: None,
+    };
+    Entry {
+        class: EventClass::TurnEnd,
+        end: Some(Arc::new(end)),
+        ..entry(sequence)
+    }
+}
+
+fn reader(log: &Log<&'static str>, after: u64, paces: bool) -> ReaderId {
+    let interest = Interest::Everything;
+    log.attach(Attachment {
+        after,
+        interest,
+        paces,
+        on_gone: Some("gone"),
+    })
+}
+
+/// What a reader sees until it would wait: numbers, notices, and how it ends.
+fn read_all(log: &Log<&'static str>, id: ReaderId) -> Vec<String> {
+    let cx = Context::from_waker(Waker::noop());
+    let mut seen = Vec::new();
+    loop {
+        match log.poll_read(id, &cx) {
+            Poll::Pending => return seen,
+            Poll::Ready(Read::Entry(entry)) => seen.push(entry.sequence.to_string()),
+            Poll::Ready(Read::Notice(notice)) => {
+                seen.push(String::from_utf8_lossy(&notice).into_owned());
+            }
+            Poll::Ready(Read::End(failure)) => {
+                seen.push(format!("end {:?}", failure.map(|failure| failure.reason)));
+                return seen;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_gets_each_event_once_and_in_order() {
+    let log = log(2);
+    let id = reader(&log, 0, false);
+    assert_eq!(read_all(&log, id), ["1", "2"]);
+    log.append(entry(3));
+    assert_eq!(read_all(&log, id), ["3"]);
+}
+
+#[test]
+fn a_reader_begins_after_its_cursor() {
+    let log = log(3);
+    let id = reader(&log, 2, false);
+    assert_eq!(read_all(&log, id), ["3"]);
+}
+
+#[test]
+fn what_all_have_read_is_dropped_beyond_what_is_kept() {
+    let log = log(5);
+    let late = reader(&log, 3, false);
+    assert_eq!(read_all(&log, late), ["4", "5"]);
+    let later = reader(&log, 2, false);
+    assert_eq!(read_all(&log, later), ["end Some(SlowConsumer)"]);
+}
+
+#[test]
+fn what_a_slow_reader_has_not_read_is_held_up_to_the_bound_and_then_it_is_cut_off() {
+    let log = log(0);
+    let slow = reader(&log, 0, false);
+    (1..=10).for_each(|sequence| log.append(entry(sequence)));
+    assert_eq!(read_all(&log, slow).len(), 10);
+    (11..=21).for_each(|sequence| log.append(entry(sequence)));
+    assert_eq!(read_all(&log, slow), ["end Some(SlowConsumer)"]);
+}
+
+#[test]
+fn a_pacing_reader_fills_the_log_and_reading_makes_room() {
+    let log = log(0);
+    let id = reader(&log, 0, true);
+    (1..=3).for_each(|sequence| log.append(entry(sequence)));
+    assert!(!log.is_full());
+    log.append(entry(4));
+    assert!(log.is_full());
+    assert_eq!(read_all(&log, id).len(), 4);
+    assert!(!log.is_full());
+}
+
+#[test]
+fn a_pacing_reader_that_goes_makes_room_and_tells_what_follows() {
+    let log = log(0);
+    let id = reader(&log, 0, true);
+    (1..=4).for_each(|sequence| log.append(entry(sequence)));
+    assert_eq!(log.detach(id), Some("gone"));
+    assert!(!log.is_full());
+}
+
+#[test]
+fn a_laggard_is_cut_off_once_and_its_going_tells_nothing_more() {
+    let log = log(0);
+    let id = reader(&log, 0, true);
+    let quick = reader(&log, 0, true);
+    (1..=4).for_each(|sequence| log.append(entry(sequence)));
+    read_all(&log, quick);
+    assert_eq!(log.cut_laggards(), ["gone"]);
+    assert_eq!(read_all(&log, id), ["end Some(SlowConsumer)"]);
+    assert_eq!(log.detach(id), None);
+    assert!(!log.is_full());
+}
+
+#[test]
+fn a_stream_ends_after_the_events_so_far() {
+    let log = log(1);
+    let id = reader(&log, 0, false);
+    log.end(id, None);
+    log.append(entry(2));
+    assert_eq!(read_all(&log, id), ["1", "end None"]);
+}
+
+#[test]
+fn a_notice_comes_ahead_of_what_is_unread_and_for_readers_of_everything_alone() {
+    let log = log(1);
+    let id = reader(&log, 0, false);
+    let interest = Interest::EndOf("t".into());
+    let end = log.attach(Attachment {
+        after: 0,
+        interest,
+        paces: false,
+        on_gone: None,
+    });
+    log.notify_all(&Bytes::from_static(b"notice"));
+    assert_eq!(read_all(&log, id), ["notice", "1"]);
+    assert!(read_all(&log, end).is_empty());
+}
+
+#[test]
+fn a_reader_of_an_end_passes_over_everything_else() {
+    let log = log(2);
+    let interest = Interest::EndOf("t".into());
+    let id = log.attach(Attachment {
+        after: 0,
+        interest,
+        paces: false,
+        on_gone: None,
+    });
+    (3..=12).for_each(|sequence| log.append(entry(sequence)));
+    log.append(end_of("other", 13));
+    log.append(end_of("t", 14));
+    assert_eq!(read_all(&log, id), ["14"]);
+}
+
+#[test]
+fn a_closed_log_ends_the_readers_that_come_later_too() {
+    let log = log(1);
+    log.close(Failure::new(Reason::Internal, "internal error"));
+    let id = reader(&log, 0, false);
+    assert_eq!(read_all(&log, id), ["1", "end Some(Internal)"]);
+}
