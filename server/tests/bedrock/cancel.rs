@@ -2,11 +2,14 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     time::{Duration, Instant},
 };
 
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 use taiwa_core::{ModelEvent, Reason, model::BlockDelta};
+use taiwa_server::model::bedrock::Bedrock;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -128,15 +131,39 @@ async fn the_pause_before_a_retry_ends_with_the_deadline() {
 #[tokio::test]
 async fn a_connection_whose_answer_was_read_whole_is_used_again() {
     let stop = frames(&[json!({"messageStop": {"stopReason": "end_turn"}})]);
-    let mut peer = Peer::start([Reply::stream(&stop)]).await;
-    let bedrock = peer.bedrock(1).await;
-    // Three times the clients in rotation.
-    for _ in 0..12 {
-        let mut opened = bedrock.open(hello()).await.unwrap();
-        assert_eq!(read(&mut opened.stream).await.len(), 1);
-        peer.request().await;
+    for clients in [1, 4] {
+        let peer = Peer::start([Reply::stream(&stop)]).await;
+        let mut config = config(peer.address, 1);
+        config.clients = NonZeroUsize::new(clients).unwrap();
+        let bedrock = Bedrock::connect(config).await;
+        for _ in 0..3 * clients {
+            let mut opened = bedrock.open(hello()).await.unwrap();
+            assert_eq!(read(&mut opened.stream).await.len(), 1);
+        }
+        // One for each client in rotation.
+        assert_eq!(peer.connections(), clients);
     }
-    assert_eq!(peer.connections(), 4);
+}
+
+#[tokio::test]
+async fn connecting_has_a_limit_of_its_own() {
+    let (listener, _queued) = full_listener();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut config = config(address, 1);
+    config.connect_timeout = Duration::from_millis(60);
+    let started = Instant::now();
+    let failure = Bedrock::connect(config)
+        .await
+        .open(hello())
+        .await
+        .unwrap_err();
+    assert_eq!(failure.reason, Reason::UpstreamUnavailable);
+    assert!(started.elapsed() >= Duration::from_millis(60));
+    assert!(
+        started.elapsed() < Duration::from_millis(60) + AT_ONCE,
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -145,11 +172,30 @@ async fn a_refused_connection_names_the_host_alone() {
     let address: SocketAddr = listener.local_addr().unwrap();
     drop(listener);
 
-    let bedrock = taiwa_server::model::bedrock::Bedrock::connect(config(address, 1)).await;
+    let bedrock = Bedrock::connect(config(address, 1)).await;
     let failure = bedrock.open(hello()).await.unwrap_err();
     assert_eq!(failure.reason, Reason::UpstreamUnavailable);
     assert_eq!(
         failure.message,
         format!("bedrock at {address} cannot be reached")
     );
+}
+
+/// A listener that accepts nothing, and what fills its queue, so that connecting takes for ever.
+fn full_listener() -> (Socket, Vec<Socket>) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener
+        .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+        .unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    loop {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let connected = socket.connect_timeout(&address, Duration::from_millis(50));
+        queued.push(socket);
+        if connected.is_err() {
+            return (listener, queued);
+        }
+    }
 }

@@ -1,14 +1,15 @@
 //! Content blocks, as the API takes them.
 
+mod media;
+
 use aws_sdk_bedrockruntime::{error::BuildError, primitives::Blob, types as bedrock};
 use aws_smithy_types::Document;
 use serde_json::json;
 use taiwa_core::{
     Block, ToolCall, ToolResult,
-    media::{AudioFormat, DocumentFormat, ImageFormat, MediaSource, S3Object, VideoFormat},
     message::{
-        self, Audio, CacheTtl, Citation, CitationLocation, CitedText, DocumentBody, GuardContent,
-        GuardQualifier, Image, Range, Reasoning, SearchResult, ToolReference, Video,
+        CacheTtl, Citation, CitationLocation, CitedText, GuardContent, GuardQualifier, Range,
+        Reasoning, SearchResult, ToolReference,
     },
     tool::ToolResultBlock,
 };
@@ -24,14 +25,14 @@ pub(super) fn block(
     Ok(match block {
         Block::Text(text) => ContentBlock::Text(text.clone()),
         Block::Image(image) => match &image.source {
-            Some(source) => ContentBlock::Image(self::image(image, source)?),
-            None => ContentBlock::Text(missing("image", image.error.as_deref())),
+            Some(source) => ContentBlock::Image(media::image(image, source)?),
+            None => ContentBlock::Text(media::missing("image", image.error.as_deref())),
         },
-        Block::Document(document) => ContentBlock::Document(self::document(document)?),
-        Block::Video(video) => ContentBlock::Video(self::video(video)?),
+        Block::Document(document) => ContentBlock::Document(media::document(document)?),
+        Block::Video(video) => ContentBlock::Video(media::video(video)?),
         Block::Audio(audio) => match &audio.source {
-            Some(source) => ContentBlock::Audio(self::audio(audio, source)?),
-            None => ContentBlock::Text(missing("audio", audio.error.as_deref())),
+            Some(source) => ContentBlock::Audio(media::audio(audio, source)?),
+            None => ContentBlock::Text(media::missing("audio", audio.error.as_deref())),
         },
         Block::ToolCall(call) => ContentBlock::ToolUse(tool_use(call, json)?),
         Block::ToolResult(result) => ContentBlock::ToolResult(tool_result(result, json)?),
@@ -85,143 +86,13 @@ pub(super) fn guarded(
         }
         GuardContent::Image { format, bytes } => GuardrailConverseContentBlock::Image(
             bedrock::GuardrailConverseImageBlock::builder()
-                .format(image_format(*format).as_str().into())
+                .format(media::image_format(*format).as_str().into())
                 .source(bedrock::GuardrailConverseImageSource::Bytes(Blob::new(
                     bytes.as_ref(),
                 )))
                 .build()?,
         ),
     })
-}
-
-/// Stands in for media that could not be made: the API takes no block without a source, and the
-/// conversation must stay one that can be sent.
-fn missing(kind: &str, error: Option<&str>) -> String {
-    match error {
-        Some(error) => format!("[{kind} not available: {error}]"),
-        None => format!("[{kind} not available]"),
-    }
-}
-
-fn image(image: &Image, source: &MediaSource) -> Result<bedrock::ImageBlock, BuildError> {
-    bedrock::ImageBlock::builder()
-        .format(image_format(image.format))
-        .source(match source {
-            MediaSource::Bytes(bytes) => bedrock::ImageSource::Bytes(Blob::new(bytes.as_ref())),
-            MediaSource::S3(object) => bedrock::ImageSource::S3Location(s3_location(object)?),
-        })
-        .set_error(image.error.as_deref().map(error_block))
-        .build()
-}
-
-fn image_format(format: ImageFormat) -> bedrock::ImageFormat {
-    match format {
-        ImageFormat::Png => bedrock::ImageFormat::Png,
-        ImageFormat::Jpeg => bedrock::ImageFormat::Jpeg,
-        ImageFormat::Gif => bedrock::ImageFormat::Gif,
-        ImageFormat::Webp => bedrock::ImageFormat::Webp,
-    }
-}
-
-fn error_block(message: &str) -> bedrock::ErrorBlock {
-    bedrock::ErrorBlock::builder().message(message).build()
-}
-
-fn s3_location(object: &S3Object) -> Result<bedrock::S3Location, BuildError> {
-    bedrock::S3Location::builder()
-        .uri(&object.uri)
-        .set_bucket_owner(object.bucket_owner.clone())
-        .build()
-}
-
-fn document(document: &message::Document) -> Result<bedrock::DocumentBlock, BuildError> {
-    use bedrock::{DocumentContentBlock, DocumentSource};
-    bedrock::DocumentBlock::builder()
-        .format(match document.format {
-            Some(DocumentFormat::Pdf) => bedrock::DocumentFormat::Pdf,
-            Some(DocumentFormat::Csv) => bedrock::DocumentFormat::Csv,
-            Some(DocumentFormat::Doc) => bedrock::DocumentFormat::Doc,
-            Some(DocumentFormat::Docx) => bedrock::DocumentFormat::Docx,
-            Some(DocumentFormat::Xls) => bedrock::DocumentFormat::Xls,
-            Some(DocumentFormat::Xlsx) => bedrock::DocumentFormat::Xlsx,
-            Some(DocumentFormat::Html) => bedrock::DocumentFormat::Html,
-            Some(DocumentFormat::Md) => bedrock::DocumentFormat::Md,
-            // The SDK writes a format even where the API needs none; this is its default.
-            Some(DocumentFormat::Txt) | None => bedrock::DocumentFormat::Txt,
-        })
-        .name(&document.name)
-        .source(match &document.body {
-            DocumentBody::Source(MediaSource::Bytes(bytes)) => {
-                DocumentSource::Bytes(Blob::new(bytes.as_ref()))
-            }
-            DocumentBody::Source(MediaSource::S3(object)) => {
-                DocumentSource::S3Location(s3_location(object)?)
-            }
-            DocumentBody::Text(text) => DocumentSource::Text(text.clone()),
-            DocumentBody::Chunks(texts) => DocumentSource::Content(
-                texts
-                    .iter()
-                    .cloned()
-                    .map(DocumentContentBlock::Text)
-                    .collect(),
-            ),
-        })
-        .set_context(document.context.clone())
-        .set_citations(citations(document.citations)?)
-        .build()
-}
-
-fn citations(enabled: bool) -> Result<Option<bedrock::CitationsConfig>, BuildError> {
-    enabled
-        .then(|| bedrock::CitationsConfig::builder().enabled(true).build())
-        .transpose()
-}
-
-fn video(video: &Video) -> Result<bedrock::VideoBlock, BuildError> {
-    bedrock::VideoBlock::builder()
-        .format(match video.format {
-            VideoFormat::Mkv => bedrock::VideoFormat::Mkv,
-            VideoFormat::Mov => bedrock::VideoFormat::Mov,
-            VideoFormat::Mp4 => bedrock::VideoFormat::Mp4,
-            VideoFormat::Webm => bedrock::VideoFormat::Webm,
-            VideoFormat::Flv => bedrock::VideoFormat::Flv,
-            VideoFormat::Mpeg => bedrock::VideoFormat::Mpeg,
-            VideoFormat::Mpg => bedrock::VideoFormat::Mpg,
-            VideoFormat::Wmv => bedrock::VideoFormat::Wmv,
-            VideoFormat::ThreeGp => bedrock::VideoFormat::ThreeGp,
-        })
-        .source(match &video.source {
-            MediaSource::Bytes(bytes) => bedrock::VideoSource::Bytes(Blob::new(bytes.as_ref())),
-            MediaSource::S3(object) => bedrock::VideoSource::S3Location(s3_location(object)?),
-        })
-        .build()
-}
-
-fn audio(audio: &Audio, source: &MediaSource) -> Result<bedrock::AudioBlock, BuildError> {
-    bedrock::AudioBlock::builder()
-        .format(match audio.format {
-            AudioFormat::Mp3 => bedrock::AudioFormat::Mp3,
-            AudioFormat::Opus => bedrock::AudioFormat::Opus,
-            AudioFormat::Wav => bedrock::AudioFormat::Wav,
-            AudioFormat::Aac => bedrock::AudioFormat::Aac,
-            AudioFormat::Flac => bedrock::AudioFormat::Flac,
-            AudioFormat::Mp4 => bedrock::AudioFormat::Mp4,
-            AudioFormat::Ogg => bedrock::AudioFormat::Ogg,
-            AudioFormat::Mkv => bedrock::AudioFormat::Mkv,
-            AudioFormat::Mka => bedrock::AudioFormat::Mka,
-            AudioFormat::XAac => bedrock::AudioFormat::XAac,
-            AudioFormat::M4a => bedrock::AudioFormat::M4A,
-            AudioFormat::Mpeg => bedrock::AudioFormat::Mpeg,
-            AudioFormat::Mpga => bedrock::AudioFormat::Mpga,
-            AudioFormat::Pcm => bedrock::AudioFormat::Pcm,
-            AudioFormat::Webm => bedrock::AudioFormat::Webm,
-        })
-        .source(match source {
-            MediaSource::Bytes(bytes) => bedrock::AudioSource::Bytes(Blob::new(bytes.as_ref())),
-            MediaSource::S3(object) => bedrock::AudioSource::S3Location(s3_location(object)?),
-        })
-        .set_error(audio.error.as_deref().map(error_block))
-        .build()
 }
 
 fn tool_use(call: &ToolCall, json: &mut Verbatim) -> Result<bedrock::ToolUseBlock, BuildError> {
@@ -275,11 +146,11 @@ fn tool_result_block(
             None => Content::Text(text.clone()),
         },
         ToolResultBlock::Image(image) => match &image.source {
-            Some(source) => Content::Image(self::image(image, source)?),
-            None => Content::Text(missing("image", image.error.as_deref())),
+            Some(source) => Content::Image(media::image(image, source)?),
+            None => Content::Text(media::missing("image", image.error.as_deref())),
         },
-        ToolResultBlock::Document(document) => Content::Document(self::document(document)?),
-        ToolResultBlock::Video(video) => Content::Video(self::video(video)?),
+        ToolResultBlock::Document(document) => Content::Document(media::document(document)?),
+        ToolResultBlock::Video(video) => Content::Video(media::video(video)?),
         ToolResultBlock::SearchResult(result) => Content::SearchResult(search_result(result)?),
     })
 }
@@ -390,7 +261,7 @@ fn search_result(result: &SearchResult) -> Result<bedrock::SearchResultBlock, Bu
         .source(&result.source)
         .title(&result.title)
         .set_content(Some(content))
-        .set_citations(citations(result.citations)?)
+        .set_citations(media::citations(result.citations)?)
         .build()
 }
 
