@@ -150,9 +150,9 @@ impl Play {
                     additional_fields_json: String::new(),
                 }),
             },
-            10 => Input::ModelEnded(step?),
+            10 => Input::ModelEnded(self.witness.end_step()?),
             11 => Input::ModelFailed {
-                step: step?,
+                step: self.witness.end_step()?,
                 failure: Failure::new(Reason::ModelStreamError, "the stream broke"),
             },
             12 => {

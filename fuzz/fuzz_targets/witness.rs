@@ -38,6 +38,11 @@ impl Witness {
         self.step
     }
 
+    /// Notes that the open model call ends by itself.
+    pub fn end_step(&mut self) -> Option<StepId> {
+        self.step.take()
+    }
+
     pub fn see_command(&mut self, command: &Command) {
         match command {
             Command::CallModel { step, request } => {
