@@ -24,6 +24,13 @@ impl Agents {
         Some(Self { by_id, default })
     }
 
+    /// Offers one agent.
+    pub fn only(agent: Agent) -> Self {
+        let default = Arc::new(agent);
+        let by_id = BTreeMap::from([(default.id.clone(), Arc::clone(&default))]);
+        Self { by_id, default }
+    }
+
     /// Finds an agent.
     pub fn find(&self, id: &str) -> Option<&Arc<Agent>> {
         self.by_id.get(id)

@@ -10,4 +10,5 @@ pub mod grpc;
 pub mod model;
 pub mod session;
 pub mod shutdown;
+pub mod telemetry;
 pub mod transport;

@@ -1,0 +1,189 @@
+//! The options of the process: flag, variable, default and help, each in one place.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{
+    Parser, ValueEnum,
+    builder::{BoolishValueParser, NonEmptyStringValueParser},
+};
+
+use super::{
+    file_values::ModelId,
+    units::{Size, Span, SpanOrZero},
+};
+use crate::{session, telemetry, transport};
+
+/// Serves agents on Amazon Bedrock over gRPC.
+///
+/// Give a model, or --offline to try it without an AWS account.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "taiwa-server", version)]
+pub struct Args {
+    /// Address and port to listen on; port 0 takes a free one.
+    #[arg(
+        long, env = "TAIWA_LISTEN", value_name = "ADDRESS",
+        default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+    )]
+    pub listen: SocketAddr,
+
+    /// Model of agents that name none: a Bedrock model id, inference profile, prompt or router id, or an ARN.
+    #[arg(long, env = "TAIWA_MODEL", value_name = "ID")]
+    pub model: Option<ModelId>,
+
+    /// TOML file of agents; without it there is one, `assistant`.
+    #[arg(long, env = "TAIWA_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// File of variables, one NAME=value a line; variables that are set already stay.
+    #[arg(long, env = "TAIWA_ENV_FILE", value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+
+    /// Answer from a simulator within this process; no account and no network is needed.
+    #[arg(long, env = "TAIWA_OFFLINE", value_parser = BoolishValueParser::new())]
+    pub offline: bool,
+
+    /// Scenario file of the simulator; without it the persona answers.
+    #[arg(long, env = "TAIWA_OFFLINE_SCENARIO", value_name = "FILE")]
+    pub offline_scenario: Option<PathBuf>,
+
+    /// Cadence of the simulator's answers; unset means real.
+    #[arg(long, env = "TAIWA_OFFLINE_SPEED", value_name = "SPEED", value_enum)]
+    pub offline_speed: Option<Speed>,
+
+    /// AWS region of Bedrock; unset means that of the environment or the profile.
+    #[arg(long, env = "TAIWA_REGION", value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
+    pub region: Option<String>,
+
+    /// Profile of the shared AWS configuration files; unset means that of the environment, or `default`.
+    #[arg(long, env = "TAIWA_PROFILE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub profile: Option<String>,
+
+    /// Address to call in place of the region's Bedrock endpoint.
+    #[arg(long, env = "TAIWA_ENDPOINT_URL", value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    pub endpoint_url: Option<String>,
+
+    /// Sessions held at once; beyond them quiet ones are forgotten, then callers are refused.
+    #[arg(
+        long, env = "TAIWA_MAX_SESSIONS", value_name = "COUNT",
+        default_value_t = NonZeroUsize::new(session::Config::default().max_sessions).unwrap_or(NonZeroUsize::MIN),
+    )]
+    pub max_sessions: NonZeroUsize,
+
+    /// Connections held at once; further ones are closed when they come.
+    #[arg(
+        long, env = "TAIWA_MAX_CONNECTIONS", value_name = "COUNT",
+        default_value_t = transport::Config::default().max_connections,
+    )]
+    pub max_connections: NonZeroUsize,
+
+    /// Calls open at once on one connection.
+    #[arg(
+        long, env = "TAIWA_MAX_STREAMS_PER_CONNECTION", value_name = "COUNT",
+        default_value_t = transport::Config::default().max_streams_per_connection,
+    )]
+    pub max_streams_per_connection: NonZeroU32,
+
+    /// Largest message that is received, images and documents included.
+    #[arg(
+        long, env = "TAIWA_MAX_MESSAGE_SIZE", value_name = "SIZE",
+        default_value_t = Size::new(session::Config::default().max_frame_bytes),
+    )]
+    pub max_message_size: Size,
+
+    /// How long a session without turns and readers is remembered.
+    #[arg(
+        long, env = "TAIWA_SESSION_IDLE_TIMEOUT", value_name = "DURATION",
+        default_value_t = Span::new(session::Config::default().session_idle_timeout),
+    )]
+    pub session_idle_timeout: Span,
+
+    /// How long a Converse stream may be silent while no turn runs.
+    #[arg(
+        long, env = "TAIWA_STREAM_IDLE_TIMEOUT", value_name = "DURATION",
+        default_value_t = Span::new(session::Config::default().stream_idle_timeout),
+    )]
+    pub stream_idle_timeout: Span,
+
+    /// How long a reader may leave an event unread before it is cut off.
+    #[arg(
+        long, env = "TAIWA_READER_STALL_TIMEOUT", value_name = "DURATION",
+        default_value_t = Span::new(session::Config::default().reader_stall_timeout),
+    )]
+    pub reader_stall_timeout: Span,
+
+    /// Most that a session holds of its events for readers that lag behind.
+    #[arg(
+        long, env = "TAIWA_EVENT_LOG_MAX", value_name = "SIZE",
+        default_value_t = Size::new(session::log::Config::default().max_bytes),
+    )]
+    pub event_log_max: Size,
+
+    /// How much of a session's events is kept after all have read them, for repeated requests.
+    #[arg(
+        long, env = "TAIWA_EVENT_LOG_KEEP", value_name = "SIZE",
+        default_value_t = Size::new(session::log::Config::default().keep_bytes),
+    )]
+    pub event_log_keep: Size,
+
+    /// How far a reader that paces the model may lag behind before the model is held.
+    #[arg(
+        long, env = "TAIWA_EVENT_LOG_WINDOW", value_name = "SIZE",
+        default_value_t = Size::new(session::log::Config::default().window_bytes),
+    )]
+    pub event_log_window: Size,
+
+    /// Age at which a connection is told to end, give or take a tenth; unset means never.
+    #[arg(long, env = "TAIWA_MAX_CONNECTION_AGE", value_name = "DURATION")]
+    pub max_connection_age: Option<Span>,
+
+    /// How long the calls of an aged connection may go on before it is cut.
+    #[arg(
+        long, env = "TAIWA_MAX_CONNECTION_AGE_GRACE", value_name = "DURATION",
+        default_value_t = SpanOrZero::new(transport::Config::default().max_connection_age_grace),
+    )]
+    pub max_connection_age_grace: SpanOrZero,
+
+    /// How long calls may go on after SIGTERM or SIGINT; a second signal ends at once.
+    #[arg(
+        long, env = "TAIWA_SHUTDOWN_GRACE", value_name = "DURATION",
+        default_value_t = SpanOrZero::new(Duration::from_secs(30)),
+    )]
+    pub shutdown_grace: SpanOrZero,
+
+    /// Form of the log on standard error.
+    #[arg(
+        long, env = "TAIWA_LOG_FORMAT", value_name = "FORMAT",
+        value_enum, default_value_t = LogFormat::Text,
+    )]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or levels by target, such as info,taiwa_server=debug.
+    #[arg(
+        long, env = "TAIWA_LOG", value_name = "FILTER",
+        default_value_t = telemetry::Filter::default(),
+    )]
+    pub log: telemetry::Filter,
+}
+
+/// Cadence of the simulator's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Speed {
+    /// That of a hosted model.
+    Real,
+    /// No delays.
+    Max,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
