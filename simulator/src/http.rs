@@ -24,9 +24,9 @@ use crate::{
     exception::Exception,
     fault::{Cut, Fault, Place},
     journal::{Exchange, Journal, Outcome},
-    pace::{Metronome, Pace},
+    pace::Pace,
     player::{Closing, Player},
-    reply::Reply,
+    reply::{Block, Reply},
     rules,
     script::ScriptCell,
     tokens,
@@ -210,19 +210,11 @@ async fn wait(duration: Duration) {
     }
 }
 
-/// How long the whole content takes to come, which is when Converse answers.
+/// How long the whole content takes to come, jitter left aside; Converse answers after it.
 fn whole_duration(reply: &Reply, pace: &Pace) -> Duration {
-    let mut metronome = Metronome::new(pace.clone());
-    let mut total = Duration::ZERO;
-    for block in &reply.content {
-        for number in 0..block.delta_count() {
-            total += metronome.before_chunk(tokens::of_text(block.delta_text(number)));
-            if metronome.is_at_once() {
-                return total;
-            }
-        }
-    }
-    total
+    let chunks: u64 = reply.content.iter().map(Block::delta_count).sum();
+    let tokens: u64 = reply.content.iter().map(Block::delta_tokens).sum();
+    pace.whole_duration(chunks, tokens)
 }
 
 fn count_tokens(request: &Request) -> u64 {
@@ -241,7 +233,9 @@ fn closing(request: &Request, reply: &Reply, pace: &Pace, started: Instant) -> C
         ..Usage::default()
     });
     let latency = reply.latency_ms.unwrap_or_else(|| {
-        let expected = started.elapsed() + whole_duration(reply, pace);
+        let expected = started
+            .elapsed()
+            .saturating_add(whole_duration(reply, pace));
         u64::try_from(expected.as_millis()).unwrap_or(u64::MAX)
     });
     let mut metadata = json!({

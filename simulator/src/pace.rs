@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
+/// The longest wait; more would overflow the clock, and nobody waits so long.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// How fast an answer comes.
 ///
 /// The default has no delays at all.
@@ -48,6 +51,21 @@ impl Pace {
             seed: 0,
         }
     }
+
+    /// The time from the headers to the last of so many pieces, jitter left aside.
+    pub(crate) fn whole_duration(&self, chunks: u64, tokens: u64) -> Duration {
+        let later = chunks.saturating_sub(1);
+        let rest = match self.rhythm {
+            Rhythm::AtOnce => 0.0,
+            Rhythm::PerChunk(wait) => wait.as_secs_f64() * later as f64,
+            Rhythm::TokensPerSecond(rate) => {
+                let per_chunk = tokens as f64 / chunks.max(1) as f64;
+                per_chunk * later as f64 / rate
+            }
+        };
+        let rest = Duration::try_from_secs_f64(rest).unwrap_or(Duration::MAX);
+        self.first_token_delay.saturating_add(rest)
+    }
 }
 
 /// The running cadence of one answer.
@@ -59,7 +77,8 @@ pub(crate) struct Metronome {
 }
 
 impl Metronome {
-    pub(crate) fn new(pace: Pace) -> Self {
+    pub(crate) fn new(mut pace: Pace) -> Self {
+        pace.jitter = pace.jitter.clamp(0.0, 1.0);
         let rng = SmallRng::seed_from_u64(pace.seed);
         Self {
             pace,
@@ -72,20 +91,22 @@ impl Metronome {
     pub(crate) fn before_chunk(&mut self, tokens: u64) -> Duration {
         if !self.started {
             self.started = true;
-            return self.pace.first_token_delay;
+            return self.pace.first_token_delay.min(LONGEST);
         }
         let wait = match self.pace.rhythm {
             Rhythm::AtOnce => return Duration::ZERO,
             Rhythm::PerChunk(wait) => wait,
-            Rhythm::TokensPerSecond(rate) => Duration::from_secs_f64(tokens as f64 / rate),
+            Rhythm::TokensPerSecond(rate) => {
+                Duration::try_from_secs_f64(tokens as f64 / rate).unwrap_or(LONGEST)
+            }
         };
         if self.pace.jitter == 0.0 {
-            return wait;
+            return wait.min(LONGEST);
         }
         let factor = self
             .rng
             .random_range(1.0 - self.pace.jitter..=1.0 + self.pace.jitter);
-        wait.mul_f64(factor)
+        wait.mul_f64(factor).min(LONGEST)
     }
 
     /// Whether pieces need no token count and no timer.
@@ -109,6 +130,19 @@ mod tests {
             .map(|_| metronome.before_chunk(1).as_millis())
             .collect();
         assert_eq!(waits, [300, 48, 48]);
+    }
+
+    #[test]
+    fn the_whole_takes_as_long_as_its_pieces() {
+        let mut pace = Pace {
+            first_token_delay: Duration::from_millis(300),
+            rhythm: Rhythm::PerChunk(Duration::from_millis(48)),
+            ..Pace::default()
+        };
+        assert_eq!(pace.whole_duration(3, 0).as_millis(), 300 + 2 * 48);
+        assert_eq!(pace.whole_duration(0, 0).as_millis(), 300);
+        pace.rhythm = Rhythm::TokensPerSecond(10.0);
+        assert_eq!(pace.whole_duration(5, 10).as_millis(), 300 + 800);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod memory;
 mod prompt;
 mod speech;
 mod tools;
+mod translation;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};

@@ -17,6 +17,9 @@ pub(crate) const STOP_REASONS: [&str; 9] = [
     "model_context_window_exceeded",
 ];
 
+/// Converse holds its answer in memory, so `repeat` cannot make it as large as it likes.
+const MAX_WHOLE: usize = 64 * 1024 * 1024;
+
 /// What the model says in answer to one request.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Reply {
@@ -91,10 +94,17 @@ impl Chunks {
         piece.map_or("", String::as_str)
     }
 
+    /// The whole text, as Converse sends it; repetitions beyond 64 MiB are left out.
     pub(crate) fn join(&self) -> String {
-        self.pieces
-            .concat()
-            .repeat(usize::try_from(self.repeat).unwrap_or(usize::MAX))
+        let once = self.pieces.concat();
+        let most = (MAX_WHOLE / once.len().max(1)).max(1);
+        once.repeat(usize::try_from(self.repeat).unwrap_or(most).min(most))
+    }
+
+    /// The tokens of all pieces, each rounded up by itself.
+    fn tokens(&self) -> u64 {
+        let once: u64 = self.pieces.iter().map(|piece| tokens::of_text(piece)).sum();
+        once * self.repeat
     }
 
     fn chars(&self) -> u64 {
@@ -155,6 +165,18 @@ impl Block {
             Self::ToolUse { input, .. } => input.count(),
             Self::ToolResult { items, .. } => items.len() as u64,
             Self::RedactedReasoning { .. } | Self::Image { .. } | Self::Event { .. } => 1,
+        }
+    }
+
+    /// The tokens of all deltas, by which their time is reckoned.
+    pub(crate) fn delta_tokens(&self) -> u64 {
+        match self {
+            Self::Text { chunks, .. } | Self::Reasoning { chunks, .. } => chunks.tokens(),
+            Self::ToolUse { input, .. } => input.tokens(),
+            Self::RedactedReasoning { .. }
+            | Self::ToolResult { .. }
+            | Self::Image { .. }
+            | Self::Event { .. } => 0,
         }
     }
 

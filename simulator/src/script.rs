@@ -3,8 +3,9 @@
 mod content;
 mod file;
 mod trouble;
+mod value;
 
-pub(crate) use self::file::split_words;
+pub(crate) use self::value::split_words;
 
 use std::sync::{
     Arc, PoisonError, RwLock,

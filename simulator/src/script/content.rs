@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{
     Error,
-    file::{OneOrMany, bad, one_of},
+    value::{OneOrMany, bad, one_of},
 };
-use crate::reply::{Block, Chunks};
+use crate::reply::Block;
 
 /// A grey pixel, for images whose bytes do not matter.
 const PIXEL_PNG: &str =
@@ -126,13 +126,12 @@ impl ContentTable {
             return Ok(Block::RedactedReasoning { base64 });
         }
         if let Some(tool_use) = self.tool_use {
-            let input = match (tool_use.input, chunk_chars) {
-                (OneOrMany::One(text), None) => Chunks {
-                    pieces: vec![text],
-                    repeat: repeat.unwrap_or(1),
-                },
-                (input, chunk_chars) => input.into_chunks(field, chunk_chars, repeat)?,
+            let input = match tool_use.input {
+                // Input is sent whole unless it is to be split; words mean nothing in JSON.
+                OneOrMany::One(text) if chunk_chars.is_none() => OneOrMany::Many(vec![text]),
+                input @ (OneOrMany::One(_) | OneOrMany::Many(_)) => input,
             };
+            let input = input.into_chunks(field, chunk_chars, repeat)?;
             return Ok(Block::ToolUse {
                 id: tool_use
                     .id

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     Error,
-    file::{Delay, bad, one_of},
+    value::{Delay, bad, one_of},
 };
 use crate::{
     event_stream::Checksum,
