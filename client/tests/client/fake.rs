@@ -13,14 +13,14 @@ use std::{
 use futures_util::future::BoxFuture;
 use taiwa_client::pb;
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
     metadata::MetadataMap,
     server::{Grpc, NamedService, StreamingService, UnaryService},
     service::Routes,
-    transport::{Certificate, Identity, Server, ServerTlsConfig},
+    transport::{Certificate, Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
 use tonic_prost::ProstCodec;
 
@@ -157,7 +157,7 @@ impl Fake {
         let routes = Routes::new(self.clone());
         let serving = server
             .add_routes(routes)
-            .serve_with_incoming(TcpListenerStream::new(listener));
+            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
         let server = tokio::spawn(serving).abort_handle();
         Running {
             endpoint,

@@ -312,6 +312,39 @@ async fn dropping_an_invoke_closes_the_call_at_the_server() {
 }
 
 #[tokio::test]
+async fn thousands_of_cancels_do_not_harm_another_turn_on_the_connection() {
+    let server = Fake::default()
+        .stream(|request, events| async move {
+            let pieces = numbered(std::iter::once(started()).chain((0..40).map(|_| text("x"))));
+            send(events.clone(), pieces).await;
+            if request.prompt == "stay" {
+                events.closed().await;
+            }
+        })
+        .start()
+        .await;
+    let client = Client::connect(&server.endpoint).await.unwrap();
+    let mut staying = client.stream("stay").await.unwrap();
+    staying.next().await.unwrap();
+
+    // Twice what HTTP/2 stacks put up with where they take it for an attack.
+    for _ in 0..2_000 {
+        // Dropped with more under way, which then arrives for a stream that is gone.
+        let mut turn = client.stream("go").await.unwrap();
+        turn.next().await.unwrap();
+    }
+
+    for _ in 0..40 {
+        assert_eq!(
+            soon(staying.next()).await.unwrap().unwrap().text(),
+            Some("x")
+        );
+    }
+    let calm = tokio::time::timeout(Duration::from_millis(50), staying.next());
+    assert!(calm.await.is_err(), "it still runs");
+}
+
+#[tokio::test]
 async fn a_timeout_holds_for_the_whole_stream() {
     let server = streaming(|events| async move {
         send(events.clone(), numbered([started()])).await;

@@ -85,7 +85,8 @@ fn link_definitions_that_come_late_stay_to_be_looked_up() {
         See [the docs][1].
 
         {2}[1]: https://a.b{0}
-        {2}[2]: https://c.d{0}"#]].assert_eq(&render(&pieces));
+        {2}[2]: https://c.d{0}"#]]
+    .assert_eq(&render(&pieces));
 }
 
 #[test]
