@@ -15,7 +15,8 @@ use tracing::{info, warn};
 use crate::{
     config::Config,
     grpc::{
-        agent::Service, convert::event, service::agent_service_server::AgentServiceServer,
+        agent::Service, convert::event, oversized::Oversized,
+        service::agent_service_server::AgentServiceServer,
     },
     model::bedrock::{self, Bedrock},
     session::registry::Registry,
@@ -82,13 +83,17 @@ pub async fn start(config: Config) -> Result<Server, Error> {
         .send_compressed(CompressionEncoding::Gzip);
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status(SERVICE_NAME, ServingStatus::Serving).await;
+    health
+        .set_service_status(SERVICE_NAME, ServingStatus::Serving)
+        .await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(taiwa::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // Lets generic clients read the details of a failing status.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let routes = Routes::new(service)
+    let routes = Routes::new(Oversized::new(service))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
@@ -158,22 +163,40 @@ impl Server {
     /// Health says `NOT_SERVING` first; calls that come are refused with `SHUTTING_DOWN`; open
     /// streams get `go_away`.
     pub async fn stop(self) {
-        let Self { registry, health, calls, drain, grace, mut listening, .. } = self;
+        let Self {
+            registry,
+            health,
+            calls,
+            drain,
+            grace,
+            mut listening,
+            ..
+        } = self;
         info!(sessions = registry.len(), ?grace, "stopping");
-        health.set_service_status("", ServingStatus::NotServing).await;
-        health.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;
+        health
+            .set_service_status("", ServingStatus::NotServing)
+            .await;
+        health
+            .set_service_status(SERVICE_NAME, ServingStatus::NotServing)
+            .await;
         let notice = event::encode(&event::go_away(grace, SystemTime::now()));
         registry.drain(notice).await;
         drain.drain();
         calls.close();
         if tokio::time::timeout(grace, calls.wait()).await.is_err() {
-            warn!(calls = calls.len(), "cutting the calls that did not finish in time");
+            warn!(
+                calls = calls.len(),
+                "cutting the calls that did not finish in time"
+            );
             registry.kill().await;
             // The clients that take the last events are told; the others are cut.
             let _ = tokio::time::timeout(LAST_WORDS, calls.wait()).await;
         }
         // Streams of health watchers end with nobody's turn, so they are not waited for.
-        if tokio::time::timeout(LAST_WORDS, &mut listening).await.is_err() {
+        if tokio::time::timeout(LAST_WORDS, &mut listening)
+            .await
+            .is_err()
+        {
             drain.kill();
             // It ends by the kill; a panic of the listener has nothing left to stop.
             let _ = listening.await;
