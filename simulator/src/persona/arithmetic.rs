@@ -4,6 +4,8 @@
 pub(super) fn solve(prompt: &str) -> Option<(String, f64)> {
     let mut text = prompt.to_lowercase();
     for (words, sign) in [
+        ("% of", "/100*"),
+        ("percent of", "/100*"),
         ("multiplied by", "*"),
         ("divided by", "/"),
         ("times", "*"),
@@ -160,6 +162,7 @@ mod tests {
             ("17 times 3 please", Some("17 × 3 = 51")),
             ("1,000 minus -1", Some("1000 - -1 = 1001")),
             ("10 / 4", Some("10 / 4 = 2.5")),
+            ("How much is 17% of 80?", Some("17 / 100 × 80 = 13.6")),
             ("1 / 0", None),
             ("On 2026-11-22 I was there", None),
             ("Give me 3 ideas", None),

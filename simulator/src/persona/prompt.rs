@@ -8,6 +8,8 @@ const STOP_WORDS: &str = " a about above after again all also am an and any are 
     most much must my need no not now of off on once one only or other our out over own please \
     provide same say she should show so some such sum summarise summarize tell than that the \
     their them then there these they thing things think this those three through to too translate \
+    called calls compare difference differences haiku idea ideas instead joke poem reason \
+    reasons step steps tip tips whats \
     two under until up us use used using very want was way ways we well were what when where \
     which while who why will with work works would write you your five four six seven ten short \
     brief briefly sentence sentences word words ";

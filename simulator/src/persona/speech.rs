@@ -27,6 +27,16 @@ pub(super) fn answer(request: &Request) -> String {
             arithmetic::show(value)
         );
     }
+    if let Some((country, capital)) = CAPITALS.iter().find(|(country, _)| {
+        reading
+            .lower
+            .contains(&format!("capital of {}", country.to_lowercase()))
+    }) {
+        return format!(
+            "The capital of {country} is **{capital}**. That is one of the few facts of geography \
+             that I know; my field is gRPC, Rust and Amazon Bedrock."
+        );
+    }
     let name = memory::name(messages);
     match reading.kind() {
         Kind::Greeting => greet(name, messages.len()),
@@ -152,7 +162,11 @@ fn explain(side: Side, reading: &Reading, prompt: &str, messages: &[Value]) -> S
         .map_or(&[][..], |(_, earlier)| earlier);
     let subject = knowledge::find(&reading.lower).or_else(|| {
         // "And why is that?" is about what was last talked about.
-        let follows = reading.topic_words().len() <= 2;
+        let points_back = ["it", "that", "this", "they", "those"]
+            .iter()
+            .any(|it| reading.has_word(it));
+        let topic_words = reading.topic_words().len();
+        let follows = topic_words == 0 || topic_words <= 2 && points_back;
         let texts = earlier
             .iter()
             .rev()
@@ -316,6 +330,21 @@ fn poem(topic: &str) -> String {
         capitalized(topic)
     )
 }
+
+const CAPITALS: &[(&str, &str)] = &[
+    ("Australia", "Canberra"),
+    ("Austria", "Vienna"),
+    ("Brazil", "Brasília"),
+    ("Canada", "Ottawa"),
+    ("China", "Beijing"),
+    ("France", "Paris"),
+    ("Germany", "Berlin"),
+    ("India", "New Delhi"),
+    ("Italy", "Rome"),
+    ("Japan", "Tokyo"),
+    ("Spain", "Madrid"),
+    ("Switzerland", "Bern"),
+];
 
 const JOKES: &[&str] = &[
     "Why did the client close the stream? It had heard enough.\n\nThe server did not mind: it was \

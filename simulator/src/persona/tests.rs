@@ -74,6 +74,12 @@ fn an_answer_takes_up_the_words_of_the_prompt() {
         ("What is 12 * 7 + 3?", "87"),
         ("Translate thank you to German", "danke"),
         ("Are you a real model?", "simulator"),
+        ("Translate 'good morning, friend' to Spanish", "amigo"),
+        ("What is the capital of France?", "Paris"),
+        (
+            "Give me three tips for learning the piano",
+            "learning piano",
+        ),
         ("Compare gRPC vs server-sent events", "**gRPC.**"),
     ] {
         let answer = ask(prompt);
@@ -102,6 +108,14 @@ fn it_remembers_what_the_conversation_says() {
         answer.contains("Teams choose it because the contract"),
         "{answer}"
     );
+
+    let turns = [
+        "What is gRPC?",
+        &ask("What is gRPC?"),
+        "What is my dog called?",
+    ];
+    let answer = said(&converse(conversation(&turns)));
+    assert!(!answer.contains("gRPC is a framework"), "{answer}");
 
     assert!(ask("What is my name?").contains("not told me"));
 }

@@ -102,19 +102,10 @@ pub(super) fn answer(prompt: &str, reading: &Reading) -> String {
 }
 
 fn mentions(text: &str, phrase: &str) -> bool {
-    let padded: String = text
-        .chars()
-        .map(|it| {
-            if it.is_alphanumeric() || it == '\'' {
-                it
-            } else {
-                ' '
-            }
-        })
+    let words = text.split(|it: char| !(it.is_alphanumeric() || it == '\''));
+    let words: Vec<&str> = words
+        .map(|word| word.trim_matches('\''))
+        .filter(|word| !word.is_empty())
         .collect();
-    format!(
-        " {} ",
-        padded.split_whitespace().collect::<Vec<_>>().join(" ")
-    )
-    .contains(&format!(" {phrase} "))
+    format!(" {} ", words.join(" ")).contains(&format!(" {phrase} "))
 }
