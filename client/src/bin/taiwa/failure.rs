@@ -174,7 +174,11 @@ impl From<&ServerError> for Failure {
         };
         let mut failure = Self::new(exit, format!("{} ({reason})", error.message));
         for violation in &error.field_violations {
-            failure = failure.note(format!("{}: {}", violation.field, violation.description));
+            let note = format!("{}: {}", violation.field, violation.description);
+            // With one bad field the message may be that already.
+            if !error.message.contains(&note) {
+                failure = failure.note(note);
+            }
         }
         if let Some(advice) = advice(error.reason, error.code) {
             failure = failure.note(advice);
