@@ -36,7 +36,7 @@ pub struct Script {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not TOML, an unknown key, or a value of the wrong type; the message has the line.
-    #[error("{0}")]
+    #[error(transparent)]
     Toml(#[from] toml::de::Error),
     /// A value that makes no sense where it stands.
     #[error("{field}: {problem}")]
