@@ -1,6 +1,7 @@
 //! The whole server: model, sessions, services and listener put together, and taken down in order.
 
 use std::{
+    io::Write as _,
     net::SocketAddr,
     time::{Duration, SystemTime},
 };
@@ -142,6 +143,12 @@ fn offline_bedrock(endpoint: String, config: bedrock::Config) -> bedrock::Config
 /// When the server cannot start.
 pub async fn run(config: Config, signals: Signals) -> Result<(), Error> {
     let server = start(config).await?;
+    // Whoever started the program with a free port reads it here; a closed output has no reader.
+    let _ = writeln!(
+        std::io::stdout(),
+        "listening on http://{}",
+        server.local_addr()
+    );
     signals.first().await;
     server.stop().await;
     Ok(())

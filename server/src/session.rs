@@ -1,5 +1,6 @@
 //! Sessions at run time: the task that drives each one, its log, and the readers of the log.
 
+mod inbox;
 pub mod log;
 pub mod reader;
 pub mod registry;
@@ -7,7 +8,7 @@ mod task;
 
 use std::time::Duration;
 
-pub use self::task::{Description, TurnView};
+pub use self::inbox::{Description, TurnView};
 
 /// Bounds of all sessions of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -149,7 +149,9 @@ impl Shared {
 impl Seen {
     fn forget_old(&mut self, now: Instant) {
         while let Some((since, _)) = self.oldest_first.front() {
-            if now.saturating_duration_since(*since) < REMEMBERED && self.oldest_first.len() <= MAX_REQUESTS {
+            if now.saturating_duration_since(*since) < REMEMBERED
+                && self.oldest_first.len() <= MAX_REQUESTS
+            {
                 return;
             }
             if let Some((_, id)) = self.oldest_first.pop_front() {

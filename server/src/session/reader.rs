@@ -13,8 +13,9 @@ use taiwa_core::Failure;
 use tokio::time::{Instant, Sleep};
 
 use super::{
+    inbox::{Gone, Inbox},
     log::{Attachment, Interest, Read, ReaderId},
-    task::{Gone, Inbox, SessionLog},
+    task::SessionLog,
 };
 use crate::grpc::convert::{
     delivery::{DisconnectPolicy, EventClass, SlowReaderPolicy, StreamOptions},

@@ -23,8 +23,9 @@ use uuid::Uuid;
 
 use super::{
     Config,
+    inbox::{Description, Inbox, Message, TurnView},
     reader::{Options, Reader},
-    task::{self, Description, Inbox, Message, Parts, TurnView},
+    task::{self, Parts},
 };
 use crate::model::bedrock::Bedrock;
 

@@ -9,13 +9,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use taiwa::v1 as pb;
 use taiwa_core::{
-    Agent, Failure, Input, Message as CoreMessage, Reason, Session, TurnOptions, TurnStatus,
+    Agent, Failure, Input, Reason, Session, TurnOptions,
     command::Started,
-    input::{CallId, CancelCause, Frame, StreamId, TurnRequest},
+    input::{CallId, CancelCause, Frame, StreamId},
     session::Setup,
 };
 use tokio::{
@@ -28,6 +27,7 @@ use tracing::{debug, error};
 use self::model_call::ModelCall;
 use super::{
     Config,
+    inbox::{Description, Gone, Inbox, Message, TurnView},
     log::{Attachment, Interest, Log, ReaderId},
     reader::{OnGone, Options, Reader},
     registry::Place,
@@ -42,135 +42,6 @@ use crate::{
 
 /// The log of a session, with what follows for it when a reader goes.
 pub(super) type SessionLog = Log<Gone>;
-
-/// Messages that wait for a session's task.
-///
-/// The task takes them at once, so this bounds a burst; a sender that finds it full waits.
-const INBOX_CAPACITY: usize = 16;
-
-/// What follows when a reader goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Gone {
-    /// A call's reader: its turn is cancelled.
-    Turn(Arc<str>),
-    /// A Converse stream's reader.
-    Stream {
-        /// The stream.
-        stream: StreamId,
-        /// What runs is cancelled.
-        cancel: bool,
-    },
-}
-
-/// What a session is asked.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// Run a turn.
-    Start {
-        request: Box<TurnRequest>,
-        /// `None` for a caller that wants the end alone.
-        options: Option<Options>,
-        reply: oneshot::Sender<Result<(Started, Reader), Failure>>,
-    },
-    /// Read a turn that started before, from its first event.
-    Follow {
-        started: Started,
-        options: Option<Options>,
-        reply: oneshot::Sender<Reader>,
-    },
-    /// Hold a live conversation.
-    Open {
-        options: Box<Options>,
-        /// Settings for the session's turns, where the stream brings some.
-        settings: Option<Box<TurnOptions>>,
-        reply: oneshot::Sender<(StreamId, Reader)>,
-    },
-    /// A frame of a live conversation.
-    Frame { stream: StreamId, frame: Box<Frame> },
-    /// No more frames come.
-    InputClosed(StreamId),
-    /// End a stream with a failure.
-    EndStream {
-        stream: StreamId,
-        failure: Failure,
-        cancel: bool,
-    },
-    /// A reader went.
-    Gone(Gone),
-    /// Stop a turn.
-    Cancel {
-        turn_id: Option<String>,
-        reply: oneshot::Sender<Result<pb::TurnResult, Failure>>,
-    },
-    /// Tell how a turn stands.
-    Turn {
-        turn_id: Option<String>,
-        reply: oneshot::Sender<Option<TurnView>>,
-    },
-    /// Tell the conversation and the settings.
-    Describe { reply: oneshot::Sender<Description> },
-    /// Take no further turns; readers are given the notice.
-    Shutdown { notice: Bytes },
-    /// Cut what runs.
-    Kill,
-    /// End the session, if it is quiet.
-    Forget,
-}
-
-/// How a turn stands.
-#[derive(Clone, Debug)]
-pub struct TurnView {
-    /// Its state.
-    pub status: TurnStatus,
-    /// Its result so far, as it goes to the wire.
-    pub result: pb::TurnResult,
-    /// Why it failed, when it did.
-    pub failure: Option<Failure>,
-}
-
-impl TurnView {
-    /// True while the turn neither ended nor paused.
-    pub fn is_running(&self) -> bool {
-        self.status == TurnStatus::Running
-    }
-}
-
-/// A session's conversation and settings.
-#[derive(Clone, Debug)]
-pub struct Description {
-    /// The conversation so far.
-    pub messages: Vec<Arc<CoreMessage>>,
-    /// Settings that its turns start from, over the agent's.
-    pub options: TurnOptions,
-}
-
-/// The way to a session's task.
-#[derive(Clone, Debug)]
-pub(super) struct Inbox {
-    tx: mpsc::Sender<Message>,
-}
-
-impl Inbox {
-    /// Sends a message; false when the session has ended.
-    pub(super) async fn send(&self, message: Message) -> bool {
-        self.tx.send(message).await.is_ok()
-    }
-
-    /// Tells that a reader went, from a place that cannot wait.
-    pub(super) fn post(&self, gone: Gone) {
-        if let Err(mpsc::error::TrySendError::Full(message)) = self.tx.try_send(Message::Gone(gone))
-        {
-            // The session takes its messages at once, so this task ends with the burst.
-            let tx = self.tx.clone();
-            tokio::spawn(async move { tx.send(message).await });
-        }
-    }
-
-    /// Sends a message if there is room; false when there is none, or the session has ended.
-    pub(super) fn try_send(&self, message: Message) -> bool {
-        self.tx.try_send(message).is_ok()
-    }
-}
 
 /// What a session's task works with.
 #[derive(Debug)]
@@ -219,8 +90,7 @@ enum Happened {
 
 /// Starts the task of a session.
 pub(super) fn start(parts: Parts) -> Inbox {
-    let (tx, rx) = mpsc::channel(INBOX_CAPACITY);
-    let inbox = Inbox { tx };
+    let (inbox, rx) = Inbox::new();
     let log = Arc::new(SessionLog::new(parts.config.log));
     let session = Session::new(parts.setup);
     let agent = Arc::clone(session.agent());

@@ -1,0 +1,149 @@
+//! What a session's task is asked, and the way to it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use taiwa::v1 as pb;
+use taiwa_core::{
+    Failure, Message as CoreMessage, TurnOptions, TurnStatus,
+    command::Started,
+    input::{Frame, StreamId, TurnRequest},
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::reader::{Options, Reader};
+
+/// Messages that wait for a session's task.
+///
+/// The task takes them at once, so this bounds a burst; a sender that finds it full waits.
+const INBOX_CAPACITY: usize = 16;
+
+/// What follows when a reader goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// A call's reader: its turn is cancelled.
+    Turn(Arc<str>),
+    /// A Converse stream's reader.
+    Stream {
+        /// The stream.
+        stream: StreamId,
+        /// What runs is cancelled.
+        cancel: bool,
+    },
+}
+
+/// What a session is asked.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Run a turn.
+    Start {
+        request: Box<TurnRequest>,
+        /// `None` for a caller that wants the end alone.
+        options: Option<Options>,
+        reply: oneshot::Sender<Result<(Started, Reader), Failure>>,
+    },
+    /// Read a turn that started before, from its first event.
+    Follow {
+        started: Started,
+        options: Option<Options>,
+        reply: oneshot::Sender<Reader>,
+    },
+    /// Hold a live conversation.
+    Open {
+        options: Box<Options>,
+        /// Settings for the session's turns, where the stream brings some.
+        settings: Option<Box<TurnOptions>>,
+        reply: oneshot::Sender<(StreamId, Reader)>,
+    },
+    /// A frame of a live conversation.
+    Frame { stream: StreamId, frame: Box<Frame> },
+    /// No more frames come.
+    InputClosed(StreamId),
+    /// End a stream with a failure.
+    EndStream {
+        stream: StreamId,
+        failure: Failure,
+        cancel: bool,
+    },
+    /// A reader went.
+    Gone(Gone),
+    /// Stop a turn.
+    Cancel {
+        turn_id: Option<String>,
+        reply: oneshot::Sender<Result<pb::TurnResult, Failure>>,
+    },
+    /// Tell how a turn stands.
+    Turn {
+        turn_id: Option<String>,
+        reply: oneshot::Sender<Option<TurnView>>,
+    },
+    /// Tell the conversation and the settings.
+    Describe { reply: oneshot::Sender<Description> },
+    /// Take no further turns; readers are given the notice.
+    Shutdown { notice: Bytes },
+    /// Cut what runs.
+    Kill,
+    /// End the session, if it is quiet.
+    Forget,
+}
+
+/// How a turn stands.
+#[derive(Clone, Debug)]
+pub struct TurnView {
+    /// Its state.
+    pub status: TurnStatus,
+    /// Its result so far, as it goes to the wire.
+    pub result: pb::TurnResult,
+    /// Why it failed, when it did.
+    pub failure: Option<Failure>,
+}
+
+impl TurnView {
+    /// True while the turn neither ended nor paused.
+    pub fn is_running(&self) -> bool {
+        self.status == TurnStatus::Running
+    }
+}
+
+/// A session's conversation and settings.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The conversation so far.
+    pub messages: Vec<Arc<CoreMessage>>,
+    /// Settings that its turns start from, over the agent's.
+    pub options: TurnOptions,
+}
+
+/// The way to a session's task.
+#[derive(Clone, Debug)]
+pub(super) struct Inbox {
+    tx: mpsc::Sender<Message>,
+}
+
+impl Inbox {
+    /// Makes an inbox, and the end from which its task takes.
+    pub(super) fn new() -> (Self, mpsc::Receiver<Message>) {
+        let (tx, rx) = mpsc::channel(INBOX_CAPACITY);
+        (Self { tx }, rx)
+    }
+
+    /// Sends a message; false when the session has ended.
+    pub(super) async fn send(&self, message: Message) -> bool {
+        self.tx.send(message).await.is_ok()
+    }
+
+    /// Tells that a reader went, from a place that cannot wait.
+    pub(super) fn post(&self, gone: Gone) {
+        if let Err(mpsc::error::TrySendError::Full(message)) = self.tx.try_send(Message::Gone(gone))
+        {
+            // The session takes its messages at once, so this task ends with the burst.
+            let tx = self.tx.clone();
+            tokio::spawn(async move { tx.send(message).await });
+        }
+    }
+
+    /// Sends a message if there is room; false when there is none, or the session has ended.
+    pub(super) fn try_send(&self, message: Message) -> bool {
+        self.tx.try_send(message).is_ok()
+    }
+}
