@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use crate::{
-    message::{Block, GuardContent, Message},
+    message::{Block, GuardContent},
     options::{SystemBlock, TurnOptions},
     tool::ToolResultBlock,
     usage::Usage,
@@ -117,13 +117,9 @@ pub fn estimate_tokens(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(4)
 }
 
-/// Estimates the input tokens of a conversation.
-pub fn estimate_input<'a>(messages: impl IntoIterator<Item = &'a Message>) -> u64 {
-    messages
-        .into_iter()
-        .flat_map(|message| &message.content)
-        .map(estimate_block)
-        .sum()
+/// Estimates the input tokens of what was said.
+pub fn estimate_input<'a>(blocks: impl IntoIterator<Item = &'a Block>) -> u64 {
+    blocks.into_iter().map(estimate_block).sum()
 }
 
 /// Estimates the input tokens that system prompt and tools cost in each call.

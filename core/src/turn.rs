@@ -170,14 +170,22 @@ impl Turn {
 
     /// Calls the model with the conversation so far, if the budget allows.
     fn call_model(&mut self, ctx: &mut Context<'_>) -> Flow {
-        let messages = ctx.history.messages().iter().map(AsRef::as_ref);
+        let steering = self.steering.iter().flat_map(|message| &message.content);
+        let said = ctx.history.messages().iter().flat_map(|m| &m.content);
         let input_tokens = budget::estimate_options(&self.options)
-            .saturating_add(budget::estimate_input(messages));
+            .saturating_add(budget::estimate_input(said.chain(steering)));
         let reservation = match self.budget.reserve(self.options.max_tokens, input_tokens) {
             Ok(reservation) => reservation,
             Err(Exhausted::Steps) => return Some(Ending::exhausted(StopReason::MaxSteps)),
             Err(Exhausted::Tokens) => return Some(Ending::exhausted(StopReason::BudgetExceeded)),
         };
+        // Only now is it sure that there is a call for it to join.
+        let words = self.take_steering();
+        if !words.is_empty() {
+            let words = words.into_iter().flat_map(|message| message.content);
+            let origin = ctx.ids.origin(&self.id, ctx.now);
+            ctx.history.add_user(words.collect(), Some(origin));
+        }
         let step_index = self.steps_started;
         self.steps_started += 1;
         let id = ctx.ids.step();
@@ -386,17 +394,16 @@ impl Turn {
     pub(crate) fn resume(
         &mut self,
         results: Vec<ToolResult>,
-        words: Option<UserMessage>,
+        words: Vec<Block>,
         deadline: Option<Instant>,
         ctx: &mut Context<'_>,
     ) -> Flow {
         self.clock.caller_deadline = deadline;
         self.stream = None;
         self.continue_turn(ctx);
-        self.steering.extend(words);
         for result in results {
             self.take_result(result);
         }
-        self.wait_for_rest(ctx)
+        self.go_on_with(words, ctx)
     }
 }

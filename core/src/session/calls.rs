@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Session, State, UserMessage, not_pending, shutting_down, size_of, too_large};
+use super::{Session, State, not_pending, shutting_down, size_of, too_large};
 use crate::{
     command::{Command, Started},
     error::{Failure, Reason},
@@ -28,16 +28,9 @@ impl Session {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Active(mut turn) => {
                 self.answer_started(call, &turn.id, first_sequence);
-                let words = (!request.content.is_empty()).then_some(UserMessage {
-                    frame_id: None,
-                    parts: Vec::new(),
-                    stream: None,
-                    content: request.content,
-                    context_only: false,
-                });
                 let flow = turn.resume(
                     request.tool_results,
-                    words,
+                    request.content,
                     request.deadline,
                     &mut self.context(now),
                 );

@@ -98,6 +98,11 @@ impl Turn {
 
     /// Goes on when every call is answered; else waits, or pauses where nobody is there to answer.
     pub(crate) fn wait_for_rest(&mut self, ctx: &mut Context<'_>) -> Flow {
+        self.go_on_with(Vec::new(), ctx)
+    }
+
+    /// As [`Turn::wait_for_rest`]; `words` of the user follow the results.
+    pub(super) fn go_on_with(&mut self, words: Vec<Block>, ctx: &mut Context<'_>) -> Flow {
         let Phase::AwaitingTools(pending) = &self.phase else {
             return None;
         };
@@ -110,11 +115,6 @@ impl Turn {
         };
         self.answer.metrics.waiting_time += ctx.now.saturating_duration_since(pending.since);
         let origin = ctx.ids.origin(&self.id, ctx.now);
-        let words: Vec<Block> = self
-            .take_steering()
-            .into_iter()
-            .flat_map(|message| message.content)
-            .collect();
         let told = ctx
             .history
             .answer(pending.into_results(), "no result", words, Some(origin));

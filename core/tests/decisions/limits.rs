@@ -477,6 +477,35 @@ fn queued_turns_that_the_budget_ends_at_once_let_the_next_one_run() {
 }
 
 #[test]
+fn kept_turns_are_bounded_in_bytes() {
+    check(
+        "
+            with: max_history=100
+            user: hi | model: 60 bytes | discard | user: hi | model: 60 bytes | discard
+            turn: turn_s_1
+        ",
+        expect![[r#"
+            ! call model 1: user("hi")
+            turn_s_1 started
+            step 0
+            text "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+            ! abort model 1
+            interrupted: Client
+            turn_s_1 ended: Interrupted, Interrupted, assistant("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"), about 28+15 tokens, 1 model, 0 tool
+            ! call model 2: user("hi", "hi")
+            turn_s_2 started
+            step 0
+            text "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+            ! abort model 2
+            interrupted: Client
+            turn_s_2 ended: Interrupted, Interrupted, assistant("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"), about 29+15 tokens, 1 model, 0 tool
+            ? turn_s_1: not known
+            history: user("hi", "hi")
+        "#]],
+    );
+}
+
+#[test]
 fn kept_turns_are_bounded() {
     check(
         "
@@ -504,6 +533,21 @@ fn kept_turns_are_bounded() {
             history: user("hi") assistant("ok") user("hi") assistant("ok")
         "#]],
     );
+}
+
+#[test]
+fn blocks_of_an_answer_are_bounded_however_small() {
+    let blocks: String = (0..4_097)
+        .map(|index| format!("| raw: text {index} x"))
+        .collect();
+    let transcript = play(&format!("user: hi {blocks}"));
+    assert!(transcript.contains("LimitExceeded (the model's answer has more than 4096 blocks)"));
+}
+
+#[test]
+fn parts_of_a_message_are_bounded_however_small() {
+    let transcript = play(&"part: blank | ".repeat(4_097));
+    assert!(transcript.contains("LimitExceeded (the message has more than 4096 blocks or parts)"));
 }
 
 #[test]

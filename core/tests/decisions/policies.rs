@@ -630,6 +630,33 @@ fn steer_that_finds_no_model_call_starts_the_next_turn() {
 }
 
 #[test]
+fn steer_that_the_step_limit_leaves_over_starts_the_next_turn() {
+    check(
+        "
+            with: max_steps=1
+            user: hi | steer#a: one | call: t1 clock {} | done: tool_use | result: t1 noon
+        ",
+        expect![[r#"
+            ! call model 1: user("hi")
+            turn_s_1 started
+            step 0
+            frame a Steered turn_s_1
+            input of t1: {}
+            block 0 done: call t1 clock {}
+            ! finish model 1
+            step done: ToolUse, 10+5 tokens, 1 model, 0 tool
+            call t1 clock {} as turn_s_1/0/t1
+            ! call model 2: user("hi") assistant(call t1 clock {}) user(result t1 "noon", "one")
+            usage so far: 10+5 tokens, 1 model, 1 tool
+            turn_s_1 ended: Completed, MaxSteps, assistant(call t1 clock {}), 10+5 tokens, 1 model, 1 tool
+            turn_s_2 started by frame a
+            step 0
+            history: user("hi") assistant(call t1 clock {}) user(result t1 "noon", "one")
+        "#]],
+    );
+}
+
+#[test]
 fn steer_of_an_interrupted_turn_starts_the_next() {
     check(
         "user: hi | steer#a: one | stop | model: ok | done",

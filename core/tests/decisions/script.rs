@@ -23,7 +23,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write,
     num::{NonZeroU32, NonZeroU64},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -89,6 +89,11 @@ pub(crate) fn play(script: &str) -> String {
 
 /// The agent of scripts and properties: two client tools, and the default limits.
 pub(crate) fn agent() -> Agent {
+    static AGENT: LazyLock<Agent> = LazyLock::new(make_agent);
+    AGENT.clone()
+}
+
+fn make_agent() -> Agent {
     let tool = |name: &str, schema: &str, timeout| {
         Arc::new(ToolSpec {
             name: name.to_owned(),

@@ -1,8 +1,16 @@
 //! Client tools: calls handed out, answered, late, malformed, paused.
 
-use expect_test::expect;
+use std::sync::Arc;
 
-use crate::script::check;
+use expect_test::expect;
+use taiwa_core::{
+    Block, Message, Role, Session, ToolCall, TurnOptions, session::Setup, tool::Executor,
+};
+
+use crate::{
+    script::{agent, check},
+    transcript,
+};
 
 #[test]
 fn a_live_turn_waits_for_the_result_and_goes_on() {
@@ -959,4 +967,32 @@ fn steps_are_counted_over_the_pause() {
             history: user("hi") assistant(call t1 clock {}) user(result t1 "noon") assistant(call t1 clock {}) user(result t1 "noon")
         "#]],
     );
+}
+
+#[test]
+fn a_stored_history_that_ends_in_open_calls_is_answered_when_the_session_begins() {
+    let call = ToolCall {
+        id: "t1".to_owned(),
+        name: "clock".to_owned(),
+        input_json: "{}".to_owned(),
+        executor: Executor::Client,
+        expires: None,
+        idempotency_key: String::new(),
+    };
+    let session = Session::new(Setup {
+        id: "session".to_owned(),
+        seed: "s".to_owned(),
+        agent: Arc::new(agent()),
+        options: TurnOptions::default(),
+        messages: vec![
+            Message::user(vec![Block::Text("hi".to_owned())]),
+            Message {
+                role: Role::Assistant,
+                content: vec![Block::ToolCall(call)],
+                origin: None,
+            },
+        ],
+    });
+    let answer = transcript::message(&session.history().messages()[2]);
+    expect![[r#"user(error t1 "not known: the server stopped before the result came")"#]].assert_eq(&answer);
 }
