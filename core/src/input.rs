@@ -32,7 +32,7 @@ pub enum Input {
         /// The turn asked for.
         request: Box<TurnRequest>,
     },
-    /// A Converse stream was opened.
+    /// A Converse stream was opened, under a name that no other has.
     StreamOpened(StreamId),
     /// A frame arrived.
     Frame {
@@ -47,7 +47,10 @@ pub enum Input {
     StreamGone {
         /// The stream.
         stream: StreamId,
-        /// Cancel what runs, instead of letting it run on.
+        /// Cancel its turn and refuse what it brought for later, instead of letting them run on.
+        ///
+        /// Its turn is the one that it asked for, or whose results it brought, or that of a stream
+        /// that left before. Turns of other streams and of calls run on.
         cancel: bool,
     },
     /// A model call was opened: the provider took the request.
@@ -112,7 +115,7 @@ pub struct TurnRequest {
     pub content: Vec<Block>,
     /// The conversation so far, of a caller that keeps history; sendable as it is.
     pub messages: Vec<Message>,
-    /// Answers to the tool calls of a paused turn.
+    /// Answers to the tool calls of a paused turn, or of the last of `messages`.
     pub tool_results: Vec<ToolResult>,
     /// Settings of the turn.
     pub options: TurnOptions,
@@ -152,7 +155,7 @@ pub enum FrameBody {
         /// Replaces the list of client tools, even by an empty one.
         replace_client_tools: bool,
     },
-    /// A frame that cannot be taken, with the reason.
+    /// A frame that cannot be taken, with the reason; spoils the message whose parts it stands among.
     Invalid(Failure),
 }
 

@@ -9,12 +9,14 @@
 //!
 //! After each `handle` the driver drains the commands, then the events. What holds at all times:
 //!
-//! * a turn that started ends once, and its end is its last event;
+//! * a turn that started ends once, and its end is its last event; a pause is an end until the
+//!   turn goes on, even if only to be cancelled;
 //! * the history can always be sent to the model: roles alternate and every tool call of a
 //!   finished turn has its result;
 //! * a tool call is announced only when it is whole, fits its schema, and its model call has ended
 //!   well; it reaches one end;
-//! * every queue and buffer is bounded by [`Limits`].
+//! * every queue and buffer is bounded by [`Limits`] and the constants beside it;
+//! * a frame with an id acts once, and a message that is refused in the end frees its ids.
 
 pub mod agent;
 pub mod assemble;

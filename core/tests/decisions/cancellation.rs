@@ -48,7 +48,9 @@ fn cancel_before_any_output_leaves_the_history_as_it_was() {
 
 #[test]
 fn cancel_before_the_first_turn_has_output_leaves_nothing() {
-    check("invoke: hi | cancel", expect![[r#"
+    check(
+        "invoke: hi | cancel",
+        expect![[r#"
         ! answer 1: turn_s_1 from 1
         ! call model 1: user("hi")
         turn_s_1 started
@@ -58,7 +60,8 @@ fn cancel_before_the_first_turn_has_output_leaves_nothing() {
         interrupted: Cancel
         turn_s_1 ended: Cancelled, Cancelled, about 28+0 tokens, 1 model, 0 tool, Cancelled (the turn was cancelled by request)
         history: 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -206,7 +209,9 @@ fn cancel_in_the_middle_of_reasoning_leaves_the_users_words() {
 
 #[test]
 fn cancel_behind_the_stop_uses_the_message() {
-    check("user: hi | model: Hello | end | cancel", expect![[r#"
+    check(
+        "user: hi | model: Hello | end | cancel",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -216,12 +221,15 @@ fn cancel_behind_the_stop_uses_the_message() {
         interrupted: Cancel
         turn_s_1 ended: Cancelled, Cancelled, assistant("Hello"), about 28+2 tokens, 1 model, 0 tool, Cancelled (the turn was cancelled by request)
         history: user("hi") assistant("Hello")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn cancel_with_counts_needs_no_estimate() {
-    check("user: hi | model: Hello | counts | cancel", expect![[r#"
+    check(
+        "user: hi | model: Hello | counts | cancel",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -231,7 +239,8 @@ fn cancel_with_counts_needs_no_estimate() {
         interrupted: Cancel
         turn_s_1 ended: Cancelled, Cancelled, assistant("Hello"), 10+5 tokens, 1 model, 0 tool, Cancelled (the turn was cancelled by request)
         history: user("hi") assistant("Hello")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -255,7 +264,9 @@ fn cancel_of_an_ended_turn_only_tells_its_result() {
 
 #[test]
 fn cancel_of_an_unknown_turn_is_refused() {
-    check("user: hi | cancel: other | model: ok | done", expect![[r#"
+    check(
+        "user: hi | cancel: other | model: ok | done",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -265,15 +276,19 @@ fn cancel_of_an_unknown_turn_is_refused() {
         step done: EndTurn, 10+5 tokens, 1 model, 0 tool
         turn_s_1 ended: Completed, EndTurn, assistant("ok"), 10+5 tokens, 1 model, 0 tool
         history: user("hi") assistant("ok")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn cancel_without_any_turn_is_refused() {
-    check("cancel", expect![[r#"
+    check(
+        "cancel",
+        expect![[r#"
         ! answer cancel 1: TurnNotFound (there is no such turn)
         history: 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -6,14 +6,17 @@ use crate::script::check;
 
 #[test]
 fn a_model_that_never_speaks_is_given_up() {
-    check("user: hi | wait: 59s | wait: 1s", expect![[r#"
+    check(
+        "user: hi | wait: 59s | wait: 1s",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
         ! abort model 1
         turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ModelTimeout (the model said nothing for 60s)
         history: 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -61,7 +64,9 @@ fn the_first_event_and_the_gap_have_limits_of_their_own() {
 
 #[test]
 fn counts_that_do_not_come_are_estimated() {
-    check("user: hi | model: Hello | end | wait: 5s", expect![[r#"
+    check(
+        "user: hi | model: Hello | end | wait: 5s",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -70,7 +75,8 @@ fn counts_that_do_not_come_are_estimated() {
         step done: EndTurn, about 28+2 tokens, 1 model, 0 tool
         turn_s_1 ended: Completed, EndTurn, assistant("Hello"), about 28+2 tokens, 1 model, 0 tool
         history: user("hi") assistant("Hello")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -172,7 +178,9 @@ fn the_callers_deadline_cancels_the_turn() {
 
 #[test]
 fn the_callers_deadline_before_any_output_leaves_no_trace() {
-    check("deadline: 5s | invoke: hi | wait: 5s", expect![[r#"
+    check(
+        "deadline: 5s | invoke: hi | wait: 5s",
+        expect![[r#"
         ! answer 1: turn_s_1 from 1
         ! call model 1: user("hi")
         turn_s_1 started
@@ -180,7 +188,8 @@ fn the_callers_deadline_before_any_output_leaves_no_trace() {
         ! abort model 1
         turn_s_1 ended: Cancelled, Cancelled, about 28+0 tokens, 1 model, 0 tool, DeadlineExceeded (the call's deadline passed)
         history: 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -245,11 +245,14 @@ fn a_message_that_stays_unfinished_is_refused_when_its_stream_goes() {
 
 #[test]
 fn a_frame_behind_the_half_close_is_refused() {
-    check("user: hi | half-close | user#a: more", expect![[r#"
+    check(
+        "user: hi | half-close | user#a: more",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
         frame a rejected: FrameOutOfOrder (the stream's input was closed)
         history: user("hi")
-    "#]]);
+    "#]],
+    );
 }

@@ -158,13 +158,16 @@ fn reject_is_refused_in_every_phase() {
 
 #[test]
 fn reject_starts_a_turn_when_none_runs() {
-    check("reject#a: hi", expect![[r#"
+    check(
+        "reject#a: hi",
+        expect![[r#"
         ! call model 1: user("hi")
         frame a StartedTurn turn_s_1
         turn_s_1 started by frame a
         step 0
         history: user("hi")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -374,13 +377,16 @@ fn interrupt_by_the_model_call_of_a_finished_text_keeps_whole_calls_closed() {
 
 #[test]
 fn interrupt_starts_a_turn_when_none_runs() {
-    check("interrupt#a: hi", expect![[r#"
+    check(
+        "interrupt#a: hi",
+        expect![[r#"
         ! call model 1: user("hi")
         frame a StartedTurn turn_s_1
         turn_s_1 started by frame a
         step 0
         history: user("hi")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -517,13 +523,16 @@ fn replace_leaves_what_earlier_turns_made_of_the_last_message() {
 
 #[test]
 fn replace_starts_a_turn_when_none_runs() {
-    check("replace#a: hi", expect![[r#"
+    check(
+        "replace#a: hi",
+        expect![[r#"
         ! call model 1: user("hi")
         frame a StartedTurn turn_s_1
         turn_s_1 started by frame a
         step 0
         history: user("hi")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -682,13 +691,16 @@ fn steer_of_an_interrupted_turn_starts_the_next() {
 
 #[test]
 fn steer_starts_a_turn_when_none_runs() {
-    check("steer#a: hi", expect![[r#"
+    check(
+        "steer#a: hi",
+        expect![[r#"
         ! call model 1: user("hi")
         frame a StartedTurn turn_s_1
         turn_s_1 started by frame a
         step 0
         history: user("hi")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -913,7 +925,9 @@ fn the_interrupt_frame_lets_the_queue_go_on() {
 
 #[test]
 fn the_interrupt_frame_stops_a_named_turn() {
-    check("user: hi | stop#a: turn_s_1", expect![[r#"
+    check(
+        "user: hi | stop#a: turn_s_1",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -922,7 +936,8 @@ fn the_interrupt_frame_stops_a_named_turn() {
         interrupted: Client
         turn_s_1 ended: Interrupted, Interrupted, about 28+0 tokens, 1 model, 0 tool
         history: user("hi")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::{
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: ProptestConfig::default().cases.max(3_000),
+        cases: ProptestConfig::default().cases.max(2_000),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -186,7 +186,7 @@ fn act() -> impl Strategy<Value = Act> {
     let frames = prop_oneof![
         8 => (stream(), id(), policy(), prop::bool::weighted(0.15), prop::bool::weighted(0.15), padding())
             .prop_map(|(stream, id, policy, context, more, padding)| Act::Input { stream, id, policy, context, more, padding }),
-        5 => (stream(), id(), which(), padding())
+        7 => (stream(), id(), answered(), padding())
             .prop_map(|(stream, id, call, padding)| Act::Answer { stream, id, call, padding }),
         2 => (stream(), id(), which(), any::<bool>())
             .prop_map(|(stream, id, turn, discard)| Act::Interrupt { stream, id, turn, discard }),
@@ -199,7 +199,7 @@ fn act() -> impl Strategy<Value = Act> {
     ];
     let stale = || prop::bool::weighted(0.1);
     let model = prop_oneof![
-        6 => (any::<bool>(), vec(call(), 0..3), reason(), prop::bool::weighted(0.9))
+        6 => (any::<bool>(), vec(call(), 0..4), reason(), prop::bool::weighted(0.9))
             .prop_map(|(text, calls, stop, counts)| Act::Whole { text, calls, stop, counts }),
         8 => (piece(), stale()).prop_map(|(piece, stale)| Act::Say { piece, stale }),
         1 => Just(Act::Opened),
@@ -244,6 +244,11 @@ fn other() -> impl Strategy<Value = FrameBody> {
 
 fn which() -> impl Strategy<Value = Which> {
     prop_oneof![8 => Just(Which::Current), 1 => Just(Which::Earlier), 1 => Just(Which::Unknown)]
+}
+
+/// The call that a result is for; those that have a result are worth a try.
+fn answered() -> impl Strategy<Value = Which> {
+    prop_oneof![6 => Just(Which::Current), 3 => Just(Which::Earlier), 1 => Just(Which::Unknown)]
 }
 
 fn call() -> impl Strategy<Value = Call> {
@@ -327,6 +332,7 @@ impl Life {
     }
 
     fn live(&mut self, life: Vec<Act>) {
+        self.act(Act::Open(1));
         for act in life {
             self.act(act);
         }

@@ -31,15 +31,20 @@ fn half_close_ends_the_stream_when_all_is_answered() {
 
 #[test]
 fn half_close_of_an_idle_stream_ends_it_at_once() {
-    check("open | half-close", expect![[r#"
+    check(
+        "open | half-close",
+        expect![[r#"
         ! end stream 1
         history: 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_stream_that_goes_leaves_its_turn_running() {
-    check("user: hi | gone | model: ok | done", expect![[r#"
+    check(
+        "user: hi | gone | model: ok | done",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -48,12 +53,15 @@ fn a_stream_that_goes_leaves_its_turn_running() {
         step done: EndTurn, 10+5 tokens, 1 model, 0 tool
         turn_s_1 ended: Completed, EndTurn, assistant("ok"), 10+5 tokens, 1 model, 0 tool
         history: user("hi") assistant("ok")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_stream_that_goes_with_cancel_ends_its_turn() {
-    check("user: hi | model: Hel | gone!", expect![[r#"
+    check(
+        "user: hi | model: Hel | gone!",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -62,7 +70,8 @@ fn a_stream_that_goes_with_cancel_ends_its_turn() {
         interrupted: Cancel
         turn_s_1 ended: Cancelled, Cancelled, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, Cancelled (the caller went away)
         history: user("hi") assistant("Hel")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -153,7 +162,9 @@ fn a_stream_that_goes_with_cancel_leaves_the_turn_of_a_call() {
 
 #[test]
 fn a_stream_that_goes_with_cancel_ends_a_turn_whose_own_stream_left() {
-    check("user@1: hi | open@2 | gone@1 | gone!@2", expect![[r#"
+    check(
+        "user@1: hi | open@2 | gone@1 | gone!@2",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -161,7 +172,8 @@ fn a_stream_that_goes_with_cancel_ends_a_turn_whose_own_stream_left() {
         interrupted: Cancel
         turn_s_1 ended: Cancelled, Cancelled, about 28+0 tokens, 1 model, 0 tool, Cancelled (the caller went away)
         history: 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -221,12 +233,15 @@ fn a_stream_that_goes_leaves_a_paused_turn_paused() {
 
 #[test]
 fn a_stream_that_goes_twice_goes_once() {
-    check("user: hi | gone | gone!", expect![[r#"
+    check(
+        "user: hi | gone | gone!",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
         history: user("hi")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -342,7 +357,9 @@ fn shutdown_refuses_the_parts_of_a_message() {
 
 #[test]
 fn kill_cuts_the_turn_and_keeps_what_was_sent() {
-    check("user: hi | model: Hel | kill", expect![[r#"
+    check(
+        "user: hi | model: Hel | kill",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -350,12 +367,15 @@ fn kill_cuts_the_turn_and_keeps_what_was_sent() {
         ! abort model 1
         turn_s_1 ended: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server is shutting down)
         history: user("hi") assistant("Hel")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn kill_before_any_output_leaves_no_trace() {
-    check("user: hi | queue#a: one | kill", expect![[r#"
+    check(
+        "user: hi | queue#a: one | kill",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -364,7 +384,8 @@ fn kill_before_any_output_leaves_no_trace() {
         frame a rejected: ShuttingDown (the server is shutting down)
         turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server is shutting down)
         history: 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -251,7 +251,9 @@ fn a_paused_turn_refuses_a_call_without_results() {
 
 #[test]
 fn results_without_a_paused_turn_are_refused() {
-    check("answer: t1 x | invoke: hi | answer: t1 x", expect![[r#"
+    check(
+        "answer: t1 x | invoke: hi | answer: t1 x",
+        expect![[r#"
         ! answer 1: CallNotPending (no tool call with this id waits for a result)
         ! answer 2: turn_s_1 from 1
         ! call model 1: user("hi")
@@ -259,7 +261,8 @@ fn results_without_a_paused_turn_are_refused() {
         step 0
         ! answer 3: TurnInProgress (another turn runs in this session)
         history: user("hi")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -527,7 +530,9 @@ fn a_good_call_beside_a_malformed_one_is_handed_out() {
 
 #[test]
 fn a_call_without_input_has_an_empty_object() {
-    check("user: hi | call: t1 clock | done: tool_use", expect![[r#"
+    check(
+        "user: hi | call: t1 clock | done: tool_use",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -536,7 +541,8 @@ fn a_call_without_input_has_an_empty_object() {
         step done: ToolUse, 10+5 tokens, 1 model, 0 tool
         call t1 clock {} as turn_s_1/0/t1
         history: user("hi") assistant(call t1 clock {})
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -649,14 +655,17 @@ fn two_calls_of_one_id_break_the_turn() {
 
 #[test]
 fn a_call_with_a_malformed_name_breaks_the_turn() {
-    check("user: hi | raw: call 0 t1 no(name", expect![[r#"
+    check(
+        "user: hi | raw: call 0 t1 no(name",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
         ! abort model 1
         turn_s_1 ended: Failed, Error, about 28+0 tokens, 1 model, 0 tool, ModelStreamError (the model's stream is broken: a tool call has a malformed id or name)
         history: 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -994,5 +1003,6 @@ fn a_stored_history_that_ends_in_open_calls_is_answered_when_the_session_begins(
         ],
     });
     let answer = transcript::message(&session.history().messages()[2]);
-    expect![[r#"user(error t1 "not known: the server stopped before the result came")"#]].assert_eq(&answer);
+    expect![[r#"user(error t1 "not known: the server stopped before the result came")"#]]
+        .assert_eq(&answer);
 }

@@ -89,24 +89,30 @@ fn a_stream_that_ends_without_its_stop_is_incomplete_and_kept() {
 
 #[test]
 fn a_stream_that_ends_before_any_output_leaves_no_trace() {
-    check("user: hi | opened | closed", expect![[r#"
+    check(
+        "user: hi | opened | closed",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
         turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ModelStreamError (the model's stream ended without saying why the model stopped)
         history: 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_call_that_the_provider_refuses_leaves_no_trace_and_costs_nothing() {
-    check("user: hi | failed", expect![[r#"
+    check(
+        "user: hi | failed",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
         turn_s_1 ended: Failed, Error, 0+0 tokens, 1 model, 0 tool, ModelThrottled (throttled)
         history: 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -129,7 +135,9 @@ fn a_failure_in_mid_stream_keeps_what_was_sent_and_estimates_its_cost() {
 
 #[test]
 fn a_failure_behind_the_stop_loses_only_the_counts() {
-    check("user: hi | model: Hello | end | failed", expect![[r#"
+    check(
+        "user: hi | model: Hello | end | failed",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -137,12 +145,15 @@ fn a_failure_behind_the_stop_loses_only_the_counts() {
         step done: EndTurn, about 28+2 tokens, 1 model, 0 tool
         turn_s_1 ended: Completed, EndTurn, assistant("Hello"), about 28+2 tokens, 1 model, 0 tool
         history: user("hi") assistant("Hello")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_stream_that_closes_behind_the_stop_is_complete() {
-    check("user: hi | model: Hello | end | closed", expect![[r#"
+    check(
+        "user: hi | model: Hello | end | closed",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -150,12 +161,15 @@ fn a_stream_that_closes_behind_the_stop_is_complete() {
         step done: EndTurn, about 28+2 tokens, 1 model, 0 tool
         turn_s_1 ended: Completed, EndTurn, assistant("Hello"), about 28+2 tokens, 1 model, 0 tool
         history: user("hi") assistant("Hello")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn counts_may_come_before_the_stop() {
-    check("user: hi | model: Hello | counts | end", expect![[r#"
+    check(
+        "user: hi | model: Hello | counts | end",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -164,7 +178,8 @@ fn counts_may_come_before_the_stop() {
         step done: EndTurn, 10+5 tokens, 1 model, 0 tool
         turn_s_1 ended: Completed, EndTurn, assistant("Hello"), 10+5 tokens, 1 model, 0 tool
         history: user("hi") assistant("Hello")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -193,7 +208,9 @@ fn every_stop_reason_of_the_model_is_told() {
 
 #[test]
 fn open_text_is_complete_at_the_stop() {
-    check("user: hi | raw: text 0 Hello | end | counts", expect![[r#"
+    check(
+        "user: hi | raw: text 0 Hello | end | counts",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -202,7 +219,8 @@ fn open_text_is_complete_at_the_stop() {
         step done: EndTurn, 10+5 tokens, 1 model, 0 tool
         turn_s_1 ended: Completed, EndTurn, assistant("Hello"), 10+5 tokens, 1 model, 0 tool
         history: user("hi") assistant("Hello")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -288,14 +306,17 @@ fn a_piece_of_the_wrong_kind_breaks_the_turn() {
 
 #[test]
 fn input_of_a_tool_that_was_not_called_breaks_the_turn() {
-    check("user: hi | raw: input 0 {}", expect![[r#"
+    check(
+        "user: hi | raw: input 0 {}",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
         ! abort model 1
         turn_s_1 ended: Failed, Error, about 28+1 tokens, 1 model, 0 tool, ModelStreamError (the model's stream is broken: a piece came for a content block that had not begun)
         history: 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -384,7 +405,9 @@ fn an_answer_of_blank_text_leaves_the_users_words() {
 
 #[test]
 fn an_answer_of_nothing_is_a_turn_too() {
-    check("user: hi | done | user: more", expect![[r#"
+    check(
+        "user: hi | done | user: more",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -395,7 +418,8 @@ fn an_answer_of_nothing_is_a_turn_too() {
         turn_s_2 started
         step 0
         history: user("hi", "more")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -422,7 +446,9 @@ fn a_driver_fault_ends_the_turn_and_the_next_one_runs() {
 
 #[test]
 fn a_driver_fault_between_turns_does_nothing() {
-    check("user: hi | model: ok | done | fault", expect![[r#"
+    check(
+        "user: hi | model: ok | done | fault",
+        expect![[r#"
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
@@ -431,7 +457,8 @@ fn a_driver_fault_between_turns_does_nothing() {
         step done: EndTurn, 10+5 tokens, 1 model, 0 tool
         turn_s_1 ended: Completed, EndTurn, assistant("ok"), 10+5 tokens, 1 model, 0 tool
         history: user("hi") assistant("ok")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -544,14 +571,17 @@ fn a_call_without_a_word_is_refused() {
 
 #[test]
 fn a_call_while_a_turn_runs_is_refused() {
-    check("invoke: hi | invoke: more", expect![[r#"
+    check(
+        "invoke: hi | invoke: more",
+        expect![[r#"
         ! answer 1: turn_s_1 from 1
         ! call model 1: user("hi")
         turn_s_1 started
         step 0
         ! answer 2: TurnInProgress (another turn runs in this session)
         history: user("hi")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -636,10 +666,13 @@ fn settings_of_an_update_hold_for_the_turns_after_it() {
 
 #[test]
 fn setup_and_invalid_frames_are_answered() {
-    check("setup#s | invalid#i | invalid", expect![[r#"
+    check(
+        "setup#s | invalid#i | invalid",
+        expect![[r#"
         frame s Applied
         frame i rejected: InvalidRequest (frame: is not one)
         frame - rejected: InvalidRequest (frame: is not one)
         history: 
-    "#]]);
+    "#]],
+    );
 }
