@@ -21,7 +21,7 @@ Standard output carries the answer alone; all else goes to standard error.";
 
 /// Talks to agents on a Taiwa server.
 ///
-/// Without a server at hand, `taiwa-server --offline` starts one that needs no account.
+/// Without a server at hand, `--offline` starts one for the command that needs no account.
 #[derive(Debug, Parser)]
 #[command(name = "taiwa", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -46,6 +46,9 @@ pub(crate) struct Server {
         value_name = "URL"
     )]
     pub(crate) endpoint: String,
+    /// Start a server for this command alone, whose model is a simulator: needs no account
+    #[arg(long, global = true, conflicts_with_all = ["ca_file", "cert_file"])]
+    pub(crate) offline: bool,
     /// Certificate authority to trust instead of the machine's (PEM)
     #[arg(long, global = true, env = "TAIWA_CA_FILE", value_name = "PATH")]
     pub(crate) ca_file: Option<PathBuf>,

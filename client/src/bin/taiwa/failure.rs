@@ -4,7 +4,7 @@ use std::{error::Error as _, io, process::ExitCode};
 
 use taiwa_client::{Code, Error, ServerError, pb};
 
-use crate::output::Output;
+use crate::{offline, output::Output};
 
 /// The ways a command can end, as exit codes; `--help` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +110,12 @@ impl From<io::Error> for Failure {
             Exit::Other,
             format!("the terminal or standard output failed: {error}"),
         )
+    }
+}
+
+impl From<offline::Error> for Failure {
+    fn from(error: offline::Error) -> Self {
+        Self::new(Exit::Unavailable, error.to_string())
     }
 }
 

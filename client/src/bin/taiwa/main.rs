@@ -9,6 +9,7 @@ mod count;
 mod failure;
 mod invoke;
 mod json;
+mod offline;
 mod output;
 mod render;
 mod request;
@@ -41,7 +42,16 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(args: Args, output: &Output) -> Result<(), Failure> {
+async fn run(mut args: Args, output: &Output) -> Result<(), Failure> {
+    let server = if args.server.offline {
+        Some(offline::Server::start().await?)
+    } else {
+        None
+    };
+    if let Some(server) = &server {
+        output.remark("offline: a simulator answers, not a language model");
+        args.server.endpoint.clone_from(&server.endpoint);
+    }
     match args.command {
         Command::Invoke(asked) => invoke::run(&args.server, asked, output).await,
         Command::Stream(asked) => stream::run(&args.server, asked, output).await,
