@@ -1,0 +1,159 @@
+//! Child processes: what is measured has its own processor time and memory.
+
+mod relay;
+mod simulator;
+mod taiwa;
+
+use std::{
+    env,
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{self, ChildStdin, Command},
+    time::timeout,
+};
+
+use crate::args::Role;
+
+/// How long a child may take to listen, or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Target {
+    /// A bare tonic server over a bare SDK stream.
+    Relay,
+    /// Taiwa's server.
+    Taiwa,
+}
+
+impl Target {
+    /// Both, the floor first.
+    pub(crate) const ALL: [Self; 2] = [Self::Relay, Self::Taiwa];
+
+    /// Its name in results, and as a child's role.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Taiwa => "taiwa",
+        }
+    }
+}
+
+/// A child process that listens; killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Child {
+    process: process::Child,
+    /// The child ends when this closes, even if this process is killed.
+    stdin: Option<ChildStdin>,
+    pid: u32,
+    address: SocketAddr,
+}
+
+impl Child {
+    /// Starts a simulator.
+    pub(crate) async fn simulator(scenario: &str) -> Result<Self> {
+        Self::start(&["simulator", "--scenario", scenario], Stdio::inherit()).await
+    }
+
+    /// Starts what is measured; Taiwa's log goes to the file, or nowhere.
+    pub(crate) async fn target(
+        target: Target,
+        upstream: SocketAddr,
+        log: Option<&Path>,
+    ) -> Result<Self> {
+        let log = match (target, log) {
+            (Target::Relay, _) => Stdio::inherit(),
+            (Target::Taiwa, None) => Stdio::null(),
+            (Target::Taiwa, Some(path)) => {
+                let mut file = std::fs::File::options();
+                let file = file.create(true).append(true).open(path);
+                Stdio::from(file.with_context(|| format!("cannot open {}", path.display()))?)
+            }
+        };
+        let upstream = upstream.to_string();
+        Self::start(&[target.name(), "--upstream", &upstream], log).await
+    }
+
+    async fn start(role: &[&str], log: Stdio) -> Result<Self> {
+        let program = env::current_exe().context("cannot find this program")?;
+        let mut process = Command::new(program)
+            .arg("child")
+            .args(role)
+            // Settings of the shell are not to change what is measured.
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start a child process")?;
+        let pid = process.id().context("a child process has no id")?;
+        let stdin = process.stdin.take();
+        let stdout = process.stdout.take().context("a child has no output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let line = timeout(PATIENCE, lines.next_line()).await;
+        let line = line.with_context(|| format!("{} does not listen", role[0]))??;
+        let Some(line) = line else {
+            bail!("{} ended before it listened", role[0]);
+        };
+        let address = line
+            .parse()
+            .with_context(|| format!("{line:?} is no address"))?;
+        Ok(Self {
+            process,
+            stdin,
+            pid,
+            address,
+        })
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Asks it to end and waits; kills it if it does not.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stdin.take());
+        if timeout(PATIENCE, self.process.wait()).await.is_err() {
+            // It is killed when it is dropped; what counts was measured before.
+            eprintln!("process {} does not end by itself and is killed", self.pid);
+        }
+    }
+}
+
+/// Is a child process: listens, says where in a line, and ends with its standard input.
+pub(crate) async fn run(role: Role) -> Result<()> {
+    match role {
+        Role::Simulator { scenario } => simulator::run(&scenario).await,
+        Role::Relay { upstream } => relay::run(upstream).await,
+        Role::Taiwa { upstream } => taiwa::run(upstream).await,
+    }
+}
+
+/// Tells the parent where this process listens.
+fn announce(address: SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{address}")?;
+    out.flush()
+}
+
+/// Waits until the parent wants no more, or is gone.
+async fn released() {
+    let mut nothing = Vec::new();
+    // However the pipe ends, the parent has let go of it.
+    let _ = tokio::io::stdin().read_to_end(&mut nothing).await;
+}

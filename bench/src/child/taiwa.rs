@@ -1,0 +1,40 @@
+//! Taiwa's server as its program starts it, with the settings that hold when none is given.
+
+use std::{ffi::OsString, net::SocketAddr, time::Duration};
+
+use anyhow::Result;
+use taiwa_server::{app, config::Config, model::bedrock, telemetry};
+
+use crate::scenario::MODEL;
+
+/// Runs until the parent lets go.
+pub(super) async fn run(upstream: SocketAddr) -> Result<()> {
+    let config = config(upstream)?;
+    telemetry::install(&config.telemetry)?;
+    config.log();
+    let server = app::start(config).await?;
+    super::announce(server.local_addr())?;
+    super::released().await;
+    server.stop().await;
+    Ok(())
+}
+
+fn config(upstream: SocketAddr) -> Result<Config> {
+    let arguments = ["taiwa-server", "--listen", "127.0.0.1:0", "--model", MODEL];
+    let config = Config::load(arguments.map(OsString::from))?;
+    Ok(Config {
+        bedrock: bedrock::Config {
+            region: Some("us-east-1".to_owned()),
+            endpoint_url: Some(format!("http://{upstream}")),
+            credentials: Some(bedrock::StaticCredentials {
+                access_key_id: "bench".to_owned(),
+                secret_access_key: "bench".to_owned(),
+                session_token: None,
+            }),
+            ..config.bedrock
+        },
+        // Nobody is to be waited for: what was measured is over.
+        shutdown_grace: Duration::ZERO,
+        ..config
+    })
+}
