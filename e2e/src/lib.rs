@@ -1,10 +1,20 @@
 //! A whole system in one process: a simulator, a server that is pointed at it, a channel to it.
 
+pub mod call;
+pub mod told;
+
 use std::{sync::Arc, time::Duration};
 
 use taiwa::v1::agent_service_client::AgentServiceClient;
 use taiwa_core::{Agent, Limits, TurnOptions, agent::SystemOverride};
-use taiwa_server::{agents::Agents, app, app::Server, config::Config, model::bedrock, session, transport};
+use taiwa_server::{
+    agents::Agents,
+    app,
+    app::Server,
+    config::{Config, LogFormat},
+    model::bedrock,
+    session, telemetry, transport,
+};
 use taiwa_simulator::{Script, Simulator};
 use tonic::transport::{Channel, Endpoint};
 
@@ -67,7 +77,10 @@ pub fn agent(id: &str) -> Agent {
         description: String::new(),
         version: String::new(),
         labels: Default::default(),
-        options: TurnOptions { model_id: Some(MODEL.to_owned()), ..TurnOptions::default() },
+        options: TurnOptions {
+            model_id: Some(MODEL.to_owned()),
+            ..TurnOptions::default()
+        },
         limits: Limits::default(),
         model_override: true,
         system_override: SystemOverride::Replace,
@@ -104,9 +117,16 @@ impl World {
     }
 
     async fn playing(script: Script, settings: Settings) -> Self {
-        let config = taiwa_simulator::Config { script, ..taiwa_simulator::Config::default() };
-        let simulator = Simulator::start(config).await.expect("a free port of the loopback");
-        let server = app::start(config_for(&simulator, settings)).await.expect("the server starts");
+        let config = taiwa_simulator::Config {
+            script,
+            ..taiwa_simulator::Config::default()
+        };
+        let simulator = Simulator::start(config)
+            .await
+            .expect("a free port of the loopback");
+        let server = app::start(config_for(&simulator, settings))
+            .await
+            .expect("the server starts");
         Self { simulator, server }
     }
 
@@ -131,6 +151,21 @@ impl World {
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX)
     }
+
+    /// Checks that the server is unharmed: a fresh connection gets an answer.
+    ///
+    /// The scenario must leave this prompt to the persona, or answer it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub async fn check_unharmed(&self) {
+        let mut client = self.client().await;
+        let answer = call::invoke(&mut client, call::prompt("Are you there?")).await;
+        let result = answer.expect("the server answers").result;
+        let result = result.expect("an answer has a result");
+        assert_eq!(result.status(), taiwa::v1::TurnStatus::Completed);
+    }
 }
 
 fn config_for(simulator: &Simulator, settings: Settings) -> Config {
@@ -149,7 +184,10 @@ fn config_for(simulator: &Simulator, settings: Settings) -> Config {
                 secret_access_key: "test".to_owned(),
                 session_token: None,
             }),
-            max_attempts: settings.max_attempts.try_into().expect("at least one attempt"),
+            max_attempts: settings
+                .max_attempts
+                .try_into()
+                .expect("at least one attempt"),
             ..bedrock::Config::default()
         },
         offline: None,
@@ -157,5 +195,9 @@ fn config_for(simulator: &Simulator, settings: Settings) -> Config {
         sessions: settings.sessions,
         max_message_bytes: settings.max_message_bytes,
         shutdown_grace: settings.shutdown_grace,
+        telemetry: telemetry::Config {
+            format: LogFormat::Text,
+            filter: telemetry::Filter::default(),
+        },
     }
 }

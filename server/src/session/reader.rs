@@ -84,6 +84,8 @@ pub struct Reader {
     options: Options,
     heartbeat: Option<Heartbeat>,
     end: Option<Option<Failure>>,
+    /// The end or the pause of its turn was read, so that its going means nothing to the turn.
+    is_served: bool,
 }
 
 #[derive(Debug)]
@@ -120,6 +122,7 @@ impl Reader {
             options,
             heartbeat,
             end: None,
+            is_served: false,
         }
     }
 
@@ -174,6 +177,7 @@ impl Stream for Reader {
                         && this.turn_id.as_ref() == Some(&end.turn_id)
                     {
                         this.end = Some(end.failure.clone());
+                        this.is_served = true;
                     }
                     if entry.class == EventClass::TurnEnd && this.options.stream.omit_reasoning {
                         event::encoded_without_reasoning(entry.bytes)
@@ -192,7 +196,8 @@ impl Stream for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if let Some(gone) = self.log.detach(self.id) {
+        let gone = self.log.detach(self.id);
+        if let Some(gone) = gone.filter(|_| !self.is_served) {
             self.inbox.post(gone);
         }
     }

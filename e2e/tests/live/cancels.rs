@@ -1,0 +1,250 @@
+//! A call that is cancelled closes its model call at once, whatever the model and the client do.
+
+mod deadlines;
+mod open;
+
+use std::time::{Duration, Instant};
+
+use taiwa::v1 as pb;
+use taiwa_e2e::{Client, World, call};
+use taiwa_simulator::{Entry, Outcome};
+
+use crate::{
+    ended_turn, entry, eventually,
+    latency::Latencies,
+    nothing_upstream, the_machine,
+    wire::{Wire, narrow},
+};
+
+use self::open::{How, Open};
+
+/// Cancels of each kind.
+const TIMES: usize = 200;
+
+/// A model in every state in which a cancel can meet it.
+const SCENARIO: &str = r#"
+[[reply]]
+when = { prompt_is = "before headers" }
+text = "never said"
+fault.silence = { at = "before_headers" }
+
+[[reply]]
+when = { prompt_is = "after headers" }
+text = "never said"
+fault.silence = { at = "after_headers" }
+
+[[reply]]
+when = { prompt_is = "midway" }
+text = ["one ", "two ", "never said"]
+fault.silence = { after_chunk = 2 }
+
+[[reply]]
+when = { prompt_is = "stream" }
+text = ["word "]
+repeat = 100_000
+pace = { chunk_delay = "1ms" }
+
+[[reply]]
+when = { prompt_is = "flood" }
+text = ["forty bytes of text, one after another. "]
+repeat = 1_000_000
+
+[[reply]]
+text = "That is all."
+"#;
+
+/// What the model does when the cancel comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Model {
+    BeforeHeaders,
+    AfterHeaders,
+    Midway,
+    Streams,
+    /// It would stream, but the client does not read.
+    Held,
+}
+
+impl Model {
+    fn prompt(self) -> &'static str {
+        match self {
+            Self::BeforeHeaders => "before headers",
+            Self::AfterHeaders => "after headers",
+            Self::Midway => "midway",
+            Self::Streams => "stream",
+            Self::Held => "flood",
+        }
+    }
+}
+
+/// What ends the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Means {
+    Drop,
+    CancelTurn,
+    CutConnection,
+}
+
+/// Waits until the model is in its state, and gives the journal's number of its call.
+async fn reached(world: &World, open: &mut Open, model: Model) -> u64 {
+    let asked = entry(world, |entry| !entry.has_ended()).await;
+    let is_it = |entry: &Entry| entry.number == asked.number;
+    match model {
+        Model::BeforeHeaders => {}
+        Model::AfterHeaders => {
+            entry(world, |entry| is_it(entry) && entry.answered_at.is_some()).await;
+        }
+        Model::Midway | Model::Streams => {
+            entry(world, |entry| is_it(entry) && entry.chunks_sent >= 2).await;
+            open.hear_text().await;
+        }
+        Model::Held => stopped_sending(world, asked.number).await,
+    }
+    asked.number
+}
+
+/// Waits until the simulator cannot send any more of an answer.
+async fn stopped_sending(world: &World, number: u64) {
+    let (mut sent, mut since) = (0, Instant::now());
+    eventually(async || {
+        let entries = world.simulator.journal().entries();
+        let bytes = entries
+            .iter()
+            .find(|entry| entry.number == number)
+            .map(|entry| entry.bytes_sent)
+            .unwrap_or_default();
+        if bytes != sent {
+            (sent, since) = (bytes, Instant::now());
+        }
+        sent > 0 && since.elapsed() >= Duration::from_millis(20)
+    })
+    .await;
+}
+
+/// Cancels many calls of one kind, and checks how each ended and what is left of it.
+async fn cancel_many(world: &World, how: How, model: Model, means: Means) {
+    let name = format!("{means:?} of {how:?}, model {model:?}");
+    let mut plain = world.client().await;
+    let shared = narrow(world).await;
+    let mut latencies = Latencies::default();
+    for time in 0..TIMES {
+        world.simulator.journal().clear();
+        let session_id = format!("{name} {time}").replace([' ', ','], "-");
+        let wire = match means {
+            Means::CutConnection => Some(Wire::open(world).await),
+            Means::Drop | Means::CancelTurn => None,
+        };
+        let client = wire.as_ref().map_or(&shared, |wire| &wire.client).clone();
+        let mut open = Open::start(client, how, &session_id, model.prompt()).await;
+        let number = reached(world, &mut open, model).await;
+
+        let cancelled = match means {
+            Means::Drop => {
+                let at = Instant::now();
+                drop(open);
+                at
+            }
+            Means::CancelTurn => cancel_turn(&mut plain, &session_id).await,
+            Means::CutConnection => {
+                let at = Instant::now();
+                wire.as_ref().unwrap().cut();
+                at
+            }
+        };
+        let closed = entry(world, |entry| entry.number == number && entry.has_ended()).await;
+        assert_eq!(closed.outcome, Outcome::ClientClosed, "{name}");
+        let at = closed.ended_at.unwrap().instant;
+        latencies.add(at.saturating_duration_since(cancelled));
+
+        let turn = ended_turn(&mut plain, &session_id).await;
+        check_cancelled(&turn, model);
+        // Not each of them: it asks for as much again.
+        if time % 40 == 0 {
+            check_next_turn(world, &mut plain, &session_id).await;
+        }
+    }
+    nothing_upstream(world).await;
+    latencies.check(&name, TIMES);
+}
+
+async fn cancel_turn(client: &mut Client, session_id: &str) -> Instant {
+    let request = pb::CancelTurnRequest {
+        session_id: session_id.to_owned(),
+        ..pb::CancelTurnRequest::default()
+    };
+    let at = Instant::now();
+    let answer = client.cancel_turn(request).await.unwrap().into_inner();
+    let status = answer.result.unwrap().status();
+    assert_eq!(status, pb::TurnStatus::Cancelled);
+    at
+}
+
+/// Checks the record of a turn that was cancelled.
+fn check_cancelled(turn: &pb::TurnResult, model: Model) {
+    assert_eq!(turn.status(), pb::TurnStatus::Cancelled, "{turn:#?}");
+    assert_eq!(turn.stop_reason(), pb::StopReason::Cancelled);
+    let error = turn.error.as_ref().unwrap();
+    assert_eq!(error.reason(), pb::ErrorReason::Cancelled);
+    let usage = turn.usage.as_ref().unwrap();
+    assert_eq!(usage.model_calls, 1);
+    assert!(usage.estimated && usage.input_tokens > 0, "{usage:#?}");
+    let said = matches!(model, Model::Midway | Model::Streams | Model::Held);
+    assert_eq!(usage.output_tokens > 0, said, "{usage:#?}");
+    assert_eq!(turn.message.is_some(), said, "{turn:#?}");
+}
+
+/// Checks that the session's history can be sent.
+async fn check_next_turn(world: &World, client: &mut Client, session_id: &str) {
+    let request = pb::InvokeRequest {
+        session_id: session_id.to_owned(),
+        ..call::prompt("and then?")
+    };
+    let answer = call::invoke(client, request).await.unwrap();
+    assert_eq!(answer.text, "That is all.");
+    let last = world.simulator.journal().entries().pop().unwrap();
+    assert_eq!(last.outcome, Outcome::Completed, "{last:#?}");
+}
+
+#[tokio::test]
+async fn a_dropped_call_closes_its_model_call_at_once() {
+    let _machine = the_machine().await;
+    let world = World::start(SCENARIO).await;
+    for (how, model) in [
+        (How::Invoke, Model::BeforeHeaders),
+        (How::Invoke, Model::Streams),
+        (How::InvokeStream, Model::BeforeHeaders),
+        (How::InvokeStream, Model::AfterHeaders),
+        (How::InvokeStream, Model::Midway),
+        (How::InvokeStream, Model::Streams),
+        (How::InvokeStream, Model::Held),
+        (How::Converse, Model::AfterHeaders),
+        (How::Converse, Model::Streams),
+    ] {
+        cancel_many(&world, how, model, Means::Drop).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cut_connection_closes_its_model_calls_at_once() {
+    let _machine = the_machine().await;
+    let world = World::start(SCENARIO).await;
+    for (how, model) in [
+        (How::Invoke, Model::AfterHeaders),
+        (How::InvokeStream, Model::Streams),
+        (How::Converse, Model::Midway),
+    ] {
+        cancel_many(&world, how, model, Means::CutConnection).await;
+    }
+}
+
+#[tokio::test]
+async fn cancel_turn_closes_the_model_call_at_once() {
+    let _machine = the_machine().await;
+    let world = World::start(SCENARIO).await;
+    for (how, model) in [
+        (How::Invoke, Model::BeforeHeaders),
+        (How::InvokeStream, Model::Held),
+        (How::Converse, Model::Streams),
+    ] {
+        cancel_many(&world, how, model, Means::CancelTurn).await;
+    }
+}
