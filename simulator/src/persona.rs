@@ -9,6 +9,7 @@ mod arithmetic;
 mod code;
 mod knowledge;
 mod memory;
+mod phrases;
 mod prompt;
 mod speech;
 mod tools;

@@ -23,7 +23,7 @@ if ! cmp -s "$here/package-lock.json" "$cache/package-lock.json"; then
   (cd "$cache" && npm ci --no-audit --no-fund --silent) || { rm -f "$cache/package-lock.json"; exit 1; }
 fi
 
-cargo build --quiet --manifest-path "$root/Cargo.toml" -p taiwa-simulator --bin bedrock-simulator
+cargo build --quiet --manifest-path "$root/Cargo.toml" --bin bedrock-simulator
 binary=${CARGO_TARGET_DIR:-$root/target}/debug/bedrock-simulator
 "$binary" --listen 127.0.0.1:0 --scenario "$here/peers.toml" --speed max >"$work/out" &
 simulator=$!
