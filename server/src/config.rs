@@ -5,7 +5,6 @@
 
 mod args;
 mod file;
-mod file_values;
 mod units;
 
 use std::{
@@ -24,7 +23,7 @@ use taiwa_simulator::{Pace, Script};
 
 pub use self::{
     args::{Args, LogFormat, Speed},
-    file::FileError,
+    file::{Fault, FileError, ModelId},
     units::{Size, Span, SpanOrZero, UnitError},
 };
 use crate::{agents::Agents, model::bedrock, session, telemetry, transport};
@@ -341,3 +340,6 @@ fn read(option: &'static str, path: &Path) -> Result<String, Error> {
         source,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,13 +68,13 @@ pub fn install(config: &Config) -> Result<(), Error> {
     }
     panic::set_hook(Box::new(|panic| {
         // A message that was put together may hold what was being worked on, such as a prompt.
-        let message = panic
+        let said = panic
             .payload()
             .downcast_ref::<&'static str>()
             .copied()
             .unwrap_or("");
         let location = panic.location().map(tracing::field::display);
-        tracing::error!(location, message, "panic");
+        tracing::error!(location, said, "panic");
     }));
     Ok(())
 }

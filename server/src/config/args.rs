@@ -13,7 +13,7 @@ use clap::{
 };
 
 use super::{
-    file_values::ModelId,
+    file::ModelId,
     units::{Size, Span, SpanOrZero},
 };
 use crate::{session, telemetry, transport};

@@ -23,7 +23,7 @@ const UNITS: [(&str, usize); 6] = [
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum UnitError {
     /// Not a duration.
-    #[error("not a duration, such as 500ms, 30s, 5m or 1h30m: {0}")]
+    #[error("not a duration, such as 500ms, 30s, 5m or 1h30m")]
     Span(#[from] humantime::DurationError),
     /// Zero where it makes no sense.
     #[error("must be more than zero")]

@@ -206,3 +206,24 @@ where
         self.0.spawn(stream);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_differ_by_a_tenth_at_most() {
+        let age = Duration::from_secs(1000);
+        let ages: Vec<_> = (0..1000).map(|_| jittered(age).as_secs()).collect();
+        assert!(
+            ages.iter().all(|age| (900..=1100).contains(age)),
+            "{ages:?}"
+        );
+        for part in [900..950, 950..1000, 1000..1050, 1050..1101] {
+            assert!(
+                ages.iter().any(|age| part.contains(age)),
+                "none in {part:?}"
+            );
+        }
+    }
+}

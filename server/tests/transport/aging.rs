@@ -121,4 +121,7 @@ async fn a_peer_that_reads_nothing_is_closed() {
     deaf.send(&[raw::window_update(1, 1 << 30)]).await;
     let probe = running.probe.clone();
     eventually(move || probe.live() == 0).await;
+    // The connection is gone too, else this would wait for it.
+    running.drain.drain();
+    running.ended().await;
 }
