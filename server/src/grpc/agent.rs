@@ -138,29 +138,15 @@ impl Service {
             let text = "this request_id was used to open a session";
             return Err(Failure::new(Reason::RequestIdReused, text));
         };
-        let reader = match options {
-            // A turn that has ended is answered from its record, which outlives its events.
-            None if self.has_ended(&handle, &started).await? => None,
-            options => Some(
-                handle
-                    .follow(started.clone(), options)
-                    .await
-                    .map_err(gone)?,
-            ),
-        };
+        let reader = handle
+            .follow(started.clone(), options)
+            .await
+            .map_err(gone)?;
         Ok(Run {
             handle,
             started,
             reader,
         })
-    }
-
-    async fn has_ended(&self, handle: &Handle, started: &Started) -> Result<bool, Failure> {
-        let view = handle
-            .turn(Some(started.turn_id.to_string()))
-            .await
-            .map_err(gone)?;
-        Ok(view.is_some_and(|view| !view.is_running()))
     }
 
     fn session(&self, session_id: &str) -> Result<Handle, Failure> {

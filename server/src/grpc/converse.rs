@@ -21,7 +21,7 @@ use super::{
 };
 use crate::session::{
     reader::{OnGone, Options, Reader},
-    registry::{Beginning, Ended, Handle},
+    registry::{self, Beginning, Ended, Handle},
 };
 
 /// What a stream's opening gives to its response.
@@ -71,7 +71,13 @@ enum Heard {
 
 impl Feeder {
     async fn run(mut self, opening: Opening) {
-        let first = match self.hear().await {
+        let registry = self.service.registry.clone();
+        let heard = tokio::select! {
+            heard = self.hear() => heard,
+            // A stream that said nothing belongs to no session yet, which would tell it.
+            () = registry.draining() => return refuse(opening, registry::shutting_down()),
+        };
+        let first = match heard {
             Heard::Frame(frame) => Some(frame),
             Heard::HalfClose => None,
             Heard::Silence => return refuse(opening, idle()),

@@ -46,7 +46,8 @@ pub(super) enum Message {
     Follow {
         started: Started,
         options: Option<Options>,
-        reply: oneshot::Sender<Reader>,
+        /// Gets `None` for the end alone of a turn that does not run.
+        reply: oneshot::Sender<Option<Reader>>,
     },
     /// Hold a live conversation.
     Open {

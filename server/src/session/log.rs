@@ -71,8 +71,28 @@ pub struct ReaderId(u64);
 pub enum Interest {
     /// All of them.
     Everything,
-    /// The end of this turn alone; the cursor passes over the others.
+    /// All of them, up to the end or the pause of this turn.
+    Turn(Arc<str>),
+    /// The end or the pause of this turn alone; the cursor passes over the others.
     EndOf(Arc<str>),
+}
+
+impl Interest {
+    /// The turn that is followed, if one is.
+    fn turn(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Everything => None,
+            Self::Turn(turn) | Self::EndOf(turn) => Some(turn),
+        }
+    }
+
+    /// True for a reader of every event.
+    pub(super) fn is_whole(&self) -> bool {
+        match self {
+            Self::Everything | Self::Turn(_) => true,
+            Self::EndOf(_) => false,
+        }
+    }
 }
 
 /// How a reader is attached.
@@ -82,9 +102,9 @@ pub struct Attachment<G> {
     pub after: u64,
     /// Which events it wants.
     pub interest: Interest,
-    /// The model is held while it lags.
+    /// The model is held while it lags, up to the end of the turn that it follows.
     pub paces: bool,
-    /// What follows for the session when it goes.
+    /// What follows for the session when it goes before the end of the turn that it follows.
     pub on_gone: Option<G>,
 }
 
@@ -134,7 +154,7 @@ pub enum Read {
     End(Option<Failure>),
 }
 
-impl<G> Log<G> {
+impl<G: PartialEq> Log<G> {
     /// Makes an empty log.
     pub fn new(config: Config) -> Self {
         Self {
@@ -165,6 +185,9 @@ impl<G> Log<G> {
         inner.written += entry.bytes.len() as u64;
         inner.held_bytes += entry.bytes.len();
         for reader in inner.readers.values_mut() {
+            if reader.is_ended_by(&entry) {
+                reader.release_turn();
+            }
             if reader.wants(&entry) {
                 reader.wake();
             } else if reader.cursor + 1 == entry.sequence {
@@ -196,12 +219,24 @@ impl<G> Log<G> {
             notices: VecDeque::new(),
             end: None,
         };
+        let oldest = inner.entries.front().map(|entry| entry.sequence);
+        if let Some(oldest) = oldest.filter(|oldest| *oldest > state.cursor + 1) {
+            if state.interest.is_whole() {
+                // Cut off before it began.
+                state.release_turn();
+            } else {
+                state.cursor = oldest - 1;
+            }
+        }
         let mut unread = 0;
         for entry in inner
             .entries
             .iter()
             .filter(|entry| entry.sequence > attachment.after)
         {
+            if state.is_ended_by(entry) {
+                state.release_turn();
+            }
             if !state.wants(entry) && state.cursor + 1 == entry.sequence {
                 state.cursor = entry.sequence;
             } else {
@@ -214,11 +249,15 @@ impl<G> Log<G> {
     }
 
     /// Detaches a reader, and tells what follows, unless that was told before.
+    ///
+    /// What follows for several readers, as for a repeated request, follows when the last goes.
     pub fn detach(&self, id: ReaderId) -> Option<G> {
         let mut inner = self.lock();
         let reader = inner.readers.remove(&id)?;
         inner.wake_writer();
-        reader.on_gone
+        let mut rest = inner.readers.values();
+        let is_last = rest.all(|other| other.on_gone != reader.on_gone);
+        reader.on_gone.filter(|_| is_last)
     }
 
     /// True when nobody reads.
@@ -237,7 +276,7 @@ impl<G> Log<G> {
     /// Gives every reader of the whole log an event of its own.
     pub fn notify_all(&self, notice: &Bytes) {
         for reader in self.lock().readers.values_mut() {
-            if reader.interest == Interest::Everything {
+            if reader.interest.is_whole() {
                 reader.notices.push_back(notice.clone());
                 reader.wake();
             }
@@ -399,9 +438,21 @@ impl<G> Inner<G> {
 impl<G> ReaderState<G> {
     fn wants(&self, entry: &Entry) -> bool {
         match &self.interest {
-            Interest::Everything => true,
-            Interest::EndOf(turn) => entry.end.as_ref().is_some_and(|end| end.turn_id == *turn),
+            Interest::Everything | Interest::Turn(_) => true,
+            Interest::EndOf(_) => self.is_ended_by(entry),
         }
+    }
+
+    /// True for the end or the pause of the turn that is followed.
+    fn is_ended_by(&self, entry: &Entry) -> bool {
+        let end = entry.end.as_ref().map(|end| &end.turn_id);
+        end.is_some() && end == self.interest.turn()
+    }
+
+    /// Leaves the turn alone, which has ended or goes on for another call.
+    fn release_turn(&mut self) {
+        self.paces = false;
+        self.on_gone = None;
     }
 
     fn wake(&mut self) {
@@ -411,7 +462,7 @@ impl<G> ReaderState<G> {
     }
 }
 
-impl<G> fmt::Debug for Log<G> {
+impl<G: PartialEq> fmt::Debug for Log<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = self.lock();
         f.debug_struct("Log")

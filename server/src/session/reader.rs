@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::{
     inbox::{Gone, Inbox},
-    log::{Attachment, Interest, Read, ReaderId},
+    log::{Attachment, Read, ReaderId},
     task::SessionLog,
 };
 use crate::grpc::convert::{
@@ -84,8 +84,6 @@ pub struct Reader {
     options: Options,
     heartbeat: Option<Heartbeat>,
     end: Option<Option<Failure>>,
-    /// The end or the pause of its turn was read, so that its going means nothing to the turn.
-    is_served: bool,
 }
 
 #[derive(Debug)]
@@ -107,7 +105,7 @@ impl Reader {
         let heartbeat = options
             .stream
             .heartbeat
-            .filter(|_| attachment.interest == Interest::Everything)
+            .filter(|_| attachment.interest.is_whole())
             .map(|interval| Heartbeat {
                 interval,
                 last_sent: Instant::now(),
@@ -122,7 +120,6 @@ impl Reader {
             options,
             heartbeat,
             end: None,
-            is_served: false,
         }
     }
 
@@ -177,7 +174,6 @@ impl Stream for Reader {
                         && this.turn_id.as_ref() == Some(&end.turn_id)
                     {
                         this.end = Some(end.failure.clone());
-                        this.is_served = true;
                     }
                     if entry.class == EventClass::TurnEnd && this.options.stream.omit_reasoning {
                         event::encoded_without_reasoning(entry.bytes)
@@ -196,8 +192,7 @@ impl Stream for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let gone = self.log.detach(self.id);
-        if let Some(gone) = gone.filter(|_| !self.is_served) {
+        if let Some(gone) = self.log.detach(self.id) {
             self.inbox.post(gone);
         }
     }

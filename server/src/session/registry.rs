@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -18,7 +18,7 @@ use taiwa_core::{
     session::Setup,
 };
 use tokio::{sync::oneshot, time::Instant};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{
@@ -47,7 +47,7 @@ struct Shared {
     bedrock: Bedrock,
     sessions: Mutex<HashMap<String, Handle>>,
     tracker: TaskTracker,
-    draining: AtomicBool,
+    draining: CancellationToken,
     started: Instant,
 }
 
@@ -113,7 +113,7 @@ impl Registry {
                 bedrock,
                 sessions: Mutex::new(HashMap::new()),
                 tracker: TaskTracker::new(),
-                draining: AtomicBool::new(false),
+                draining: CancellationToken::new(),
                 started: Instant::now(),
             }),
         }
@@ -197,7 +197,16 @@ impl Registry {
 
     /// True when no further turns are taken.
     pub fn is_draining(&self) -> bool {
-        self.shared.draining.load(Ordering::Relaxed)
+        self.shared.draining.is_cancelled()
+    }
+
+    /// Waits until no further turns are taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped and called again.
+    pub async fn draining(&self) {
+        self.shared.draining.cancelled().await;
     }
 
     /// Number of sessions.
@@ -212,7 +221,7 @@ impl Registry {
 
     /// Takes no further turns; every reader is given the notice.
     pub async fn drain(&self, notice: Bytes) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.draining.cancel();
         for handle in self.handles() {
             // A session that has ended needs no telling.
             let _ = handle
@@ -295,6 +304,9 @@ impl Handle {
 
     /// Reads a turn that started before, from its first event.
     ///
+    /// Gives no reader for the end alone of a turn that does not run: its record outlives its
+    /// events.
+    ///
     /// # Errors
     ///
     /// [`Ended`] when the session ended meanwhile.
@@ -302,7 +314,7 @@ impl Handle {
         &self,
         started: Started,
         options: Option<Options>,
-    ) -> Result<Reader, Ended> {
+    ) -> Result<Option<Reader>, Ended> {
         self.ask(|reply| Message::Follow {
             started,
             options,

@@ -12,7 +12,7 @@ use std::{
 use futures_util::FutureExt as _;
 use taiwa::v1 as pb;
 use taiwa_core::{
-    Agent, Failure, Input, Reason, Session, TurnOptions,
+    Agent, Failure, Input, Reason, Session, TurnOptions, TurnStatus,
     command::Started,
     input::{CallId, CancelCause, Frame, StreamId},
     session::Setup,
@@ -192,8 +192,10 @@ impl Task {
                 options,
                 reply,
             } => {
-                // A caller that went meanwhile has nothing to be told.
-                let _ = reply.send(self.follow(&started, options));
+                let reader = (options.is_some() || self.is_running(&started.turn_id))
+                    .then(|| self.follow(&started, options));
+                // When the caller is gone, the reader in the reply is dropped and says so.
+                let _ = reply.send(reader);
             }
             Message::Open {
                 options,
@@ -331,10 +333,15 @@ impl Task {
         }
     }
 
+    fn is_running(&self, turn_id: &str) -> bool {
+        let turn = self.session.turn(Some(turn_id), now());
+        turn.is_some_and(|turn| turn.status == TurnStatus::Running)
+    }
+
     fn follow(&self, started: &Started, options: Option<Options>) -> Reader {
         let turn_id = Arc::clone(&started.turn_id);
         let interest = match &options {
-            Some(_) => Interest::Everything,
+            Some(_) => Interest::Turn(Arc::clone(&turn_id)),
             None => Interest::EndOf(Arc::clone(&turn_id)),
         };
         let options = options.unwrap_or_else(Options::end_alone);

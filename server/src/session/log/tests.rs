@@ -183,3 +183,49 @@ fn a_closed_log_ends_the_readers_that_come_later_too() {
     let id = reader(&log, 0, false);
     assert_eq!(read_all(&log, id), ["1", "end Some(Internal)"]);
 }
+
+fn reader_of(log: &Log<&'static str>, after: u64, interest: Interest) -> ReaderId {
+    log.attach(Attachment {
+        after,
+        interest,
+        paces: true,
+        on_gone: Some("gone"),
+    })
+}
+
+#[test]
+fn a_reader_lets_go_of_its_turn_when_the_turn_ends_though_it_reads_nothing() {
+    let log = log(0);
+    let lagging = reader_of(&log, 0, Interest::Turn("t".into()));
+    (1..=50).for_each(|sequence| log.append(entry(sequence)));
+    assert!(log.is_full());
+    log.append(end_of("other", 51));
+    assert!(log.is_full());
+    log.append(end_of("t", 52));
+    assert!(!log.is_full());
+    assert_eq!(log.detach(lagging), None);
+
+    let late = reader_of(&log, 51, Interest::Turn("t".into()));
+    assert_eq!(log.detach(late), None);
+}
+
+#[test]
+fn what_follows_for_two_readers_follows_when_the_last_goes() {
+    let log = log(0);
+    let interest = || Interest::Turn("t".into());
+    let (first, second) = (
+        reader_of(&log, 0, interest()),
+        reader_of(&log, 0, interest()),
+    );
+    assert_eq!(log.detach(first), None);
+    assert_eq!(log.detach(second), Some("gone"));
+}
+
+#[test]
+fn a_reader_of_an_end_misses_nothing_when_older_events_are_gone() {
+    let log = log(0);
+    (1..=50).for_each(|sequence| log.append(entry(sequence)));
+    let id = reader_of(&log, 0, Interest::EndOf("t".into()));
+    log.append(end_of("t", 51));
+    assert_eq!(read_all(&log, id), ["51"]);
+}
