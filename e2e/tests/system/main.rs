@@ -2,6 +2,9 @@
 
 mod equivalence;
 mod exceptions;
+mod faults;
 mod outcomes;
+mod raw;
 mod retries;
+mod strangers;
 mod views;
