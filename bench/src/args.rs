@@ -11,17 +11,19 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Measures Taiwa beside a bare relay, over the same simulator.
+///
+/// CSV goes to standard output; progress, a table and the verdicts go to standard error.
 #[derive(Debug, Parser)]
-#[command(name = "taiwa-bench", version)]
+#[command(name = "taiwa-bench", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) options: Options,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) process: Option<Process>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Runs the measurements: CSV to standard output, progress and a table to standard error.
-    Run(Options),
+pub(crate) enum Process {
     /// One of the processes that are measured, or that the measured ones talk to.
     #[command(hide = true)]
     Child {
@@ -184,11 +186,8 @@ mod tests {
     use super::*;
 
     fn options(arguments: &[&str]) -> Options {
-        let arguments = ["taiwa-bench", "run"].iter().chain(arguments);
-        match Args::try_parse_from(arguments).unwrap().command {
-            Command::Run(options) => options,
-            Command::Child { .. } => panic!("not a run"),
-        }
+        let arguments = ["taiwa-bench"].iter().chain(arguments);
+        Args::try_parse_from(arguments).unwrap().options
     }
 
     #[test]
@@ -202,6 +201,16 @@ mod tests {
         assert_eq!((plan.rounds, plan.calls, plan.rate), (1, 7, 20));
         assert_eq!(plan.cadence_time, Duration::from_secs(1));
         assert_eq!(options(&[]).plan().idle_streams, 10_000);
+    }
+
+    #[test]
+    fn a_child_is_no_run() {
+        let arguments = ["taiwa-bench", "child", "relay", "--upstream", "127.0.0.1:1"];
+        let Some(Process::Child { role }) = Args::parse_from(arguments).process else {
+            panic!("not a child");
+        };
+        assert!(matches!(role, Role::Relay { .. }), "{role:?}");
+        assert!(Args::try_parse_from(["taiwa-bench", "--quick", "child", "relay"]).is_err());
     }
 
     #[test]

@@ -19,16 +19,14 @@ pub(super) async fn run(scenario: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use taiwa_simulator::Script;
 
-    use crate::{args::Args, args::Command, scenario::scenario};
+    use crate::{args::Args, scenario::scenario};
 
     #[test]
     fn the_scenario_of_the_default_plan_is_valid() {
-        use clap::Parser as _;
-        let Command::Run(options) = Args::parse_from(["taiwa-bench", "run"]).command else {
-            panic!("not a run");
-        };
+        let options = Args::parse_from(["taiwa-bench"]).options;
         Script::from_toml(&scenario(&options.plan())).unwrap();
     }
 }
