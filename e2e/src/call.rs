@@ -20,6 +20,18 @@ pub fn prompt(text: &str) -> pb::InvokeRequest {
     }
 }
 
+/// A tool for the client to run, which takes any object.
+pub fn client_tool(name: &str) -> pb::ToolSpec {
+    pb::ToolSpec {
+        name: name.to_owned(),
+        description: "A tool of a test.".to_owned(),
+        input: Some(pb::tool_spec::Input::InputSchemaJson(
+            r#"{"type":"object"}"#.to_owned(),
+        )),
+        ..pb::ToolSpec::default()
+    }
+}
+
 /// A stream of events that was read to its end.
 #[derive(Debug)]
 pub struct Streamed {
