@@ -1,18 +1,18 @@
 //! A call that is cancelled closes its model call at once, whatever the model and the client do.
 
 mod deadlines;
-mod open;
+pub(crate) mod open;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use taiwa::v1 as pb;
 use taiwa_e2e::{Client, World, call};
 use taiwa_simulator::{Entry, Outcome};
 
 use crate::{
-    ended_turn, entry, eventually,
+    ended_turn, entry,
     latency::Latencies,
-    nothing_upstream, the_machine,
+    nothing_upstream, stopped_sending, the_machine,
     wire::{Wire, narrow},
 };
 
@@ -34,7 +34,7 @@ text = "never said"
 fault.silence = { at = "after_headers" }
 
 [[reply]]
-when = { prompt_is = "midway" }
+when = { prompt_contains = "midway" }
 text = ["one ", "two ", "never said"]
 fault.silence = { after_chunk = 2 }
 
@@ -42,16 +42,21 @@ fault.silence = { after_chunk = 2 }
 when = { prompt_is = "stream" }
 text = ["word "]
 repeat = 100_000
-pace = { chunk_delay = "1ms" }
+pace = { chunk_delay = "2ms" }
 
 [[reply]]
 when = { prompt_is = "flood" }
-text = ["forty bytes of text, one after another. "]
-repeat = 1_000_000
+text = ["FOUR KILOBYTES"]
+repeat = 10_000
 
 [[reply]]
 text = "That is all."
 "#;
+
+/// The scenario with pieces so large that all buffers are full at once.
+fn scenario() -> String {
+    SCENARIO.replace("FOUR KILOBYTES", &"text ".repeat(800))
+}
 
 /// What the model does when the cancel comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,24 +105,6 @@ async fn reached(world: &World, open: &mut Open, model: Model) -> u64 {
         Model::Held => stopped_sending(world, asked.number).await,
     }
     asked.number
-}
-
-/// Waits until the simulator cannot send any more of an answer.
-async fn stopped_sending(world: &World, number: u64) {
-    let (mut sent, mut since) = (0, Instant::now());
-    eventually(async || {
-        let entries = world.simulator.journal().entries();
-        let bytes = entries
-            .iter()
-            .find(|entry| entry.number == number)
-            .map(|entry| entry.bytes_sent)
-            .unwrap_or_default();
-        if bytes != sent {
-            (sent, since) = (bytes, Instant::now());
-        }
-        sent > 0 && since.elapsed() >= Duration::from_millis(20)
-    })
-    .await;
 }
 
 /// Cancels many calls of one kind, and checks how each ended and what is left of it.
@@ -207,7 +194,7 @@ async fn check_next_turn(world: &World, client: &mut Client, session_id: &str) {
 #[tokio::test]
 async fn a_dropped_call_closes_its_model_call_at_once() {
     let _machine = the_machine().await;
-    let world = World::start(SCENARIO).await;
+    let world = World::start(&scenario()).await;
     for (how, model) in [
         (How::Invoke, Model::BeforeHeaders),
         (How::Invoke, Model::Streams),
@@ -226,7 +213,7 @@ async fn a_dropped_call_closes_its_model_call_at_once() {
 #[tokio::test]
 async fn a_cut_connection_closes_its_model_calls_at_once() {
     let _machine = the_machine().await;
-    let world = World::start(SCENARIO).await;
+    let world = World::start(&scenario()).await;
     for (how, model) in [
         (How::Invoke, Model::AfterHeaders),
         (How::InvokeStream, Model::Streams),
@@ -239,7 +226,7 @@ async fn a_cut_connection_closes_its_model_calls_at_once() {
 #[tokio::test]
 async fn cancel_turn_closes_the_model_call_at_once() {
     let _machine = the_machine().await;
-    let world = World::start(SCENARIO).await;
+    let world = World::start(&scenario()).await;
     for (how, model) in [
         (How::Invoke, Model::BeforeHeaders),
         (How::InvokeStream, Model::Held),

@@ -2,12 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its footing is gone")]
 
+mod burst;
 mod cancels;
 mod continues;
+mod converse;
 mod latency;
+mod repeats;
+mod sessions;
+mod slow;
+mod talk;
+mod tools;
 mod wire;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use taiwa::v1 as pb;
 use taiwa_e2e::{Client, World};
@@ -73,6 +80,24 @@ async fn newest_turn(client: &mut Client, session_id: &str) -> Option<pb::TurnRe
         turn_id: String::new(),
     };
     client.get_turn(request).await.ok()?.into_inner().result
+}
+
+/// Waits until the simulator cannot send any more of an answer.
+pub(crate) async fn stopped_sending(world: &World, number: u64) {
+    let (mut sent, mut since) = (0, Instant::now());
+    eventually(async || {
+        let entries = world.simulator.journal().entries();
+        let bytes = entries
+            .iter()
+            .find(|entry| entry.number == number)
+            .map(|entry| entry.bytes_sent)
+            .unwrap_or_default();
+        if bytes != sent {
+            (sent, since) = (bytes, Instant::now());
+        }
+        sent > 0 && since.elapsed() >= Duration::from_millis(30)
+    })
+    .await;
 }
 
 /// Checks that every model call has ended, none of them refused by the simulator's rules.

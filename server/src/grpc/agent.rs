@@ -94,12 +94,16 @@ impl Service {
         if self.registry.is_draining() {
             return Err(registry::shutting_down());
         }
+        let deadline = invocation.turn.deadline.map(Instant::from_std);
         let ticket = match invocation.request_id {
             None => None,
-            Some(id) => match self.request_ids.claim(id, fingerprint).await? {
-                Claim::First(ticket) => Some(ticket),
-                Claim::Repeat(answer) => return self.repeat(answer, options).await,
-            },
+            Some(id) => {
+                let claim = self.request_ids.claim(id, fingerprint);
+                match deadline::within(deadline, claim).await? {
+                    Claim::First(ticket) => Some(ticket),
+                    Claim::Repeat(answer) => return self.repeat(answer, options, deadline).await,
+                }
+            }
         };
         loop {
             let begin = || Beginning {
@@ -128,11 +132,17 @@ impl Service {
                 handle,
                 started,
                 reader: Some(reader),
+                deadline: None,
             });
         }
     }
 
-    async fn repeat(&self, answer: Answer, options: Option<Options>) -> Result<Run, Failure> {
+    async fn repeat(
+        &self,
+        answer: Answer,
+        options: Option<Options>,
+        deadline: Option<Instant>,
+    ) -> Result<Run, Failure> {
         let handle = self.session(&answer.session_id)?;
         let Some(started) = answer.started else {
             let text = "this request_id was used to open a session";
@@ -146,6 +156,7 @@ impl Service {
             handle,
             started,
             reader,
+            deadline,
         })
     }
 
@@ -236,6 +247,8 @@ struct Run {
     started: Started,
     /// `None` for a turn that ended before.
     reader: Option<Reader>,
+    /// The caller's deadline where the turn does not know it, since it started for another call.
+    deadline: Option<Instant>,
 }
 
 impl Run {
@@ -280,7 +293,7 @@ impl AgentService for Service {
             let mut invocation = convert::request::invoke(wire, &agent)?;
             invocation.turn.deadline = deadline.map(Instant::into_std);
             let run = self.run(&agent, invocation, fingerprint, None).await?;
-            run.result().await
+            deadline::within(run.deadline, run.result()).await
         };
         let result = answer.await.map_err(|failure| status::status(&failure))?;
         let text = result
@@ -312,10 +325,12 @@ impl AgentService for Service {
             let run = self
                 .run(&agent, invocation, fingerprint, Some(options))
                 .await?;
-            run.reader.ok_or_else(internal)
+            let reader = run.reader.ok_or_else(internal)?;
+            Ok::<_, Failure>((reader, run.deadline))
         };
-        let reader = answer.await.map_err(|failure| status::status(&failure))?;
-        Ok(Events::of_turn(reader, call).into_response())
+        let answer = answer.await.map_err(|failure| status::status(&failure))?;
+        let (reader, deadline) = answer;
+        Ok(Events::of_turn(reader, deadline, call).into_response())
     }
 
     type ConverseStream = Events;
@@ -376,6 +391,7 @@ impl AgentService for Service {
         &self,
         request: Request<pb::CountTokensRequest>,
     ) -> Result<Response<pb::CountTokensResponse>, Status> {
+        let _call = self.calls.token();
         let answer = async {
             let deadline = deadline::of(request.metadata())?;
             self.count(request.into_inner(), deadline).await

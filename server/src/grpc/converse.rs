@@ -16,6 +16,7 @@ use tonic::{Status, Streaming};
 use super::{
     agent::Service,
     convert::frame::{self, Setup},
+    deadline,
     request_ids::{self, Answer, Claim},
     status,
 };
@@ -81,7 +82,7 @@ impl Feeder {
             Heard::Frame(frame) => Some(frame),
             Heard::HalfClose => None,
             Heard::Silence => return refuse(opening, idle()),
-            Heard::DeadlinePassed => return refuse(opening, late()),
+            Heard::DeadlinePassed => return refuse(opening, deadline::passed()),
             Heard::Broken(status) => return refuse(opening, status::of_broken_stream(&status)),
         };
         let ended = first.is_none();
@@ -232,7 +233,7 @@ impl Feeder {
                         return open.end(idle(), open.cancels).await;
                     }
                 }
-                Heard::DeadlinePassed => return open.end(late(), true).await,
+                Heard::DeadlinePassed => return open.end(deadline::passed(), true).await,
                 Heard::Broken(status) => {
                     return open
                         .end(status::of_broken_stream(&status), open.cancels)
@@ -243,7 +244,7 @@ impl Feeder {
         open.handle.close_input(open.stream).await?;
         if let Some(deadline) = self.deadline {
             tokio::time::sleep_until(deadline).await;
-            open.end(late(), true).await?;
+            open.end(deadline::passed(), true).await?;
         }
         Ok(())
     }
@@ -290,8 +291,4 @@ fn refuse(opening: Opening, failure: Failure) {
 
 fn idle() -> Failure {
     Failure::new(Reason::IdleTimeout, "the client was silent for too long")
-}
-
-fn late() -> Failure {
-    Failure::new(Reason::DeadlineExceeded, "the call's deadline passed")
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taiwa_core::Failure;
+use taiwa_core::{Failure, Reason};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
@@ -25,6 +25,28 @@ pub(super) fn of(metadata: &MetadataMap) -> Result<Option<Instant>, Failure> {
     })?;
     // A deadline beyond what the clock can hold is none.
     Ok(Instant::now().checked_add(timeout))
+}
+
+/// The failure of a call whose deadline passed.
+pub(super) fn passed() -> Failure {
+    Failure::new(Reason::DeadlineExceeded, "the call's deadline passed")
+}
+
+/// Waits no longer than to the deadline, where there is one.
+///
+/// # Errors
+///
+/// `DeadlineExceeded` when the deadline passes first.
+pub(super) async fn within<T>(
+    deadline: Option<Instant>,
+    future: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match deadline {
+        None => future.await,
+        Some(deadline) => tokio::time::timeout_at(deadline, future)
+            .await
+            .unwrap_or_else(|_| Err(passed())),
+    }
 }
 
 fn parse(value: &str) -> Option<Duration> {

@@ -8,17 +8,23 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use taiwa_core::Failure;
-use tokio::{sync::oneshot, task::AbortHandle};
+use tokio::{
+    sync::oneshot,
+    task::AbortHandle,
+    time::{Instant, Sleep},
+};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Response, Status, codec::SingleMessageCompressionOverride};
 
-use super::status;
+use super::{deadline, status};
 use crate::session::reader::Reader;
 
 /// The response stream of InvokeStream and Converse.
 #[derive(Debug)]
 pub struct Events {
     source: Source,
+    /// Ends the call, where neither its turn nor its feeder does.
+    deadline: Option<Pin<Box<Sleep>>>,
     /// What feeds the session with the call's frames; ends with the response.
     feeder: Option<AbortHandle>,
     /// Keeps the server from exiting before the call has ended.
@@ -36,10 +42,15 @@ enum Source {
 }
 
 impl Events {
-    /// The events of a turn.
-    pub(super) fn of_turn(reader: Reader, call: TaskTrackerToken) -> Self {
+    /// The events of a turn, which does not know of the deadline.
+    pub(super) fn of_turn(
+        reader: Reader,
+        deadline: Option<Instant>,
+        call: TaskTrackerToken,
+    ) -> Self {
         Self {
             source: Source::Open(Box::new(reader)),
+            deadline: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
             feeder: None,
             _call: call,
         }
@@ -53,6 +64,7 @@ impl Events {
     ) -> Self {
         Self {
             source: Source::Opening(opening),
+            deadline: None,
             feeder: Some(feeder),
             _call: call,
         }
@@ -75,6 +87,13 @@ impl Stream for Events {
     type Item = Result<Bytes, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            self.deadline = None;
+            self.source = Source::Ended;
+            return Poll::Ready(Some(Err(status::status(&deadline::passed()))));
+        }
         loop {
             match &mut self.source {
                 Source::Opening(opening) => {

@@ -66,8 +66,8 @@ pub(super) enum Message {
         failure: Failure,
         cancel: bool,
     },
-    /// A reader went.
-    Gone(Gone),
+    /// A reader went, and what follows.
+    Gone(Option<Gone>),
     /// Stop a turn.
     Cancel {
         turn_id: Option<String>,
@@ -134,7 +134,7 @@ impl Inbox {
     }
 
     /// Tells that a reader went, from a place that cannot wait.
-    pub(super) fn post(&self, gone: Gone) {
+    pub(super) fn post(&self, gone: Option<Gone>) {
         if let Err(mpsc::error::TrySendError::Full(message)) = self.tx.try_send(Message::Gone(gone))
         {
             // The session takes its messages at once, so this task ends with the burst.

@@ -214,7 +214,9 @@ impl Task {
                     self.log.end(reader, Some(failure));
                 }
             }
-            Message::Gone(gone) => self.follow_gone(gone, CancelCause::CallerGone),
+            Message::Gone(Some(gone)) => self.follow_gone(gone, CancelCause::CallerGone),
+            // The loop looks whether the session is quiet.
+            Message::Gone(None) => {}
             Message::Cancel { turn_id, reply } => {
                 let call = self.next_call();
                 self.cancelling.insert(call, reply);
@@ -383,6 +385,8 @@ impl Task {
             for gone in self.log.cut_laggards() {
                 self.follow_gone(gone, CancelCause::SlowReader);
             }
+            // Nobody lags any more; a time that stays due would keep all else from being seen.
+            self.release();
         }
     }
 

@@ -7,21 +7,21 @@ use tonic::Streaming;
 
 /// The call that runs the turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(crate) enum How {
     Invoke,
     InvokeStream,
     Converse,
 }
 
 /// A call under way; dropped, it is cancelled.
-pub(super) enum Open {
-    Invoke(Aborting),
+pub(crate) enum Open {
+    Invoke(#[expect(dead_code, reason = "held to be dropped")] Aborting),
     InvokeStream(OpenStream),
     Converse(Box<Conversation>),
 }
 
 /// A task that is aborted when it is dropped.
-pub(super) struct Aborting(JoinHandle<()>);
+pub(crate) struct Aborting(JoinHandle<()>);
 
 impl Drop for Aborting {
     fn drop(&mut self) {
@@ -30,7 +30,7 @@ impl Drop for Aborting {
 }
 
 /// The headers of a stream come with its first event, so the wait for them is a task.
-pub(super) struct OpenStream {
+pub(crate) struct OpenStream {
     opening: Option<JoinHandle<Streaming<pb::Event>>>,
     events: Option<Streaming<pb::Event>>,
 }
@@ -45,7 +45,7 @@ impl Drop for OpenStream {
 
 impl Open {
     /// Starts a turn in a session.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         mut client: Client,
         how: How,
         session_id: &str,
@@ -87,7 +87,7 @@ impl Open {
     }
 
     /// Reads up to the first piece of text, where the call shows it.
-    pub(super) async fn hear_text(&mut self) {
+    pub(crate) async fn hear_text(&mut self) {
         let is_text = |event: &pb::Event| matches!(event.payload, Some(Payload::TextDelta(_)));
         match self {
             Self::Invoke(_) => {}
