@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::{
     config::Config,
     grpc::{
-        agent::Service, convert::event, oversized::Oversized,
+        agent::Service, convert::event, refusals::Refusals,
         service::agent_service_server::AgentServiceServer,
     },
     model::bedrock::{self, Bedrock},
@@ -94,7 +94,7 @@ pub async fn start(config: Config) -> Result<Server, Error> {
             // Lets generic clients read the details of a failing status.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let routes = Routes::new(Oversized::new(service))
+    let routes = Routes::new(Refusals::new(service))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

@@ -6,7 +6,7 @@ mod converse;
 pub mod convert;
 mod deadline;
 mod events;
-pub mod oversized;
+pub mod refusals;
 mod request_ids;
 pub mod service;
 pub mod status;

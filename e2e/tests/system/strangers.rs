@@ -16,7 +16,10 @@ use tokio::{
 };
 use tonic::Code;
 
-use crate::raw::{Raw, framed};
+use crate::{
+    raw::{Raw, framed},
+    views::asked,
+};
 
 const METHODS: [&str; 8] = [
     "Invoke",
@@ -111,38 +114,32 @@ async fn bytes_at_random_get_a_status_each() {
 }
 
 #[tokio::test]
-async fn frames_that_break_the_framing_get_a_status() {
+async fn what_is_not_framed_as_grpc_frames_is_an_invalid_request() {
     let world = World::persona().await;
     let mut raw = Raw::connect(&world).await;
     let cut = framed(&[0; 64]).slice(..20);
     let compressed = Bytes::from_static(&[1, 0, 0, 0, 1, 0]);
     let unknown_flag = Bytes::from_static(&[7, 0, 0, 0, 0]);
+    let nothing = Bytes::new();
     for method in METHODS {
-        for body in [&cut, &compressed, &unknown_flag] {
+        for body in [&cut, &compressed, &unknown_flag, &nothing] {
             let status = raw.post(method, &[], body.clone()).await.unwrap().status();
-            assert_ne!(status.code(), Code::Ok, "{method} {body:?}");
-            assert_ne!(
-                status.code(),
-                Code::Unknown,
-                "{method} {body:?}: {status:?}"
+            if method == "Converse" && body.is_empty() {
+                assert_eq!(status.code(), Code::Ok, "half-close without a frame");
+                continue;
+            }
+            let told = Told::of(&status);
+            assert_eq!(
+                told.code,
+                Code::InvalidArgument,
+                "{method} {body:?}: {told:?}"
+            );
+            assert_eq!(
+                told.reason,
+                ErrorReason::InvalidRequest,
+                "{method} {body:?}"
             );
         }
-    }
-    world.check_unharmed().await;
-}
-
-#[tokio::test]
-async fn a_request_without_a_message_gets_a_status() {
-    let world = World::persona().await;
-    let mut raw = Raw::connect(&world).await;
-    for method in METHODS {
-        let status = raw.post(method, &[], Bytes::new()).await.unwrap().status();
-        let expected = if method == "Converse" {
-            Code::Ok
-        } else {
-            Code::Internal
-        };
-        assert_eq!(status.code(), expected, "{method}: {status:?}");
     }
     world.check_unharmed().await;
 }
@@ -204,12 +201,11 @@ async fn headers_may_be_large_but_not_huge() {
         .unwrap();
     assert_eq!(reply.status().code(), Code::Ok);
     let huge = "a".repeat(63 << 10);
-    if let Ok(reply) = raw
-        .post("Invoke", &[("x-huge", &huge)], request.clone())
+    let reply = raw
+        .post("Invoke", &[("x-huge", &huge)], request)
         .await
-    {
-        assert_eq!(reply.http, 431, "{reply:?}");
-    }
+        .unwrap();
+    assert_eq!(reply.http, 431, "{reply:?}");
     world.check_unharmed().await;
 }
 
@@ -227,17 +223,31 @@ async fn what_is_not_served_is_told_so() {
         .await
         .unwrap();
     assert_eq!(encoded.status().code(), Code::Unimplemented);
-    for content_type in ["application/json", "text/plain", ""] {
+    world.check_unharmed().await;
+}
+
+#[tokio::test]
+async fn what_does_not_call_itself_grpc_is_refused_before_it_is_read() {
+    let world = World::persona().await;
+    let mut raw = Raw::connect(&world).await;
+    let request = framed(&prompt("hi").encode_to_vec());
+    for content_type in ["application/json", "text/plain", "", "application/grpc-web"] {
         let headers = [("content-type", content_type)];
         let reply = raw.post("Invoke", &headers, request.clone()).await.unwrap();
-        assert_ne!(reply.http, 500, "{content_type:?}: {reply:?}");
-        assert_ne!(
+        assert_eq!(reply.http, 415, "{content_type:?}: {reply:?}");
+        let told = Told::of(&reply.status());
+        assert_eq!(told.fields, ["content-type"], "{content_type:?}");
+    }
+    assert_eq!(asked(&world).len(), 0, "no turn ran");
+    for content_type in ["application/grpc+proto", "application/grpc;charset=utf-8"] {
+        let headers = [("content-type", content_type)];
+        let reply = raw.post("Invoke", &headers, request.clone()).await.unwrap();
+        assert_eq!(
             reply.status().code(),
-            Code::Unknown,
+            Code::Ok,
             "{content_type:?}: {reply:?}"
         );
     }
-    world.check_unharmed().await;
 }
 
 #[tokio::test]

@@ -184,8 +184,16 @@ pub fn of_broken_stream(status: &Status) -> Failure {
         Code::OutOfRange | Code::ResourceExhausted => {
             Failure::new(Reason::LimitExceeded, status.message())
         }
-        Code::InvalidArgument => Failure::new(Reason::InvalidRequest, status.message()),
-        Code::Unimplemented => Failure::new(Reason::InvalidRequest, status.message()),
+        Code::InvalidArgument | Code::Unimplemented => {
+            Failure::new(Reason::InvalidRequest, status.message())
+        }
+        Code::Internal => {
+            let text = format!(
+                "the request is not framed as gRPC frames: {}",
+                status.message()
+            );
+            Failure::new(Reason::InvalidRequest, text)
+        }
         Code::Ok
         | Code::Cancelled
         | Code::Unknown
@@ -195,7 +203,6 @@ pub fn of_broken_stream(status: &Status) -> Failure {
         | Code::PermissionDenied
         | Code::FailedPrecondition
         | Code::Aborted
-        | Code::Internal
         | Code::Unavailable
         | Code::DataLoss
         | Code::Unauthenticated => {
