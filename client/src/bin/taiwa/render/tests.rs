@@ -163,9 +163,14 @@ proptest! {
     #[test]
     fn no_letter_is_lost_however_odd_the_markdown(
         // Letters that stand for nothing in Markdown, among all that do; no
-        // fences, whose info string is not shown.
-        pieces in proptest::collection::vec("[xyzß日 \n#*_|>~.0-9()!-]{0,6}", 0..40),
+        // fences, whose info string is not shown, and no tables, whose rows
+        // lose the cells that their header has no column for.
+        source in "[xyzß日 \n#*_>~.0-9()!-]{0,160}",
+        size in 1..7_usize,
     ) {
+        let characters: Vec<char> = source.replace("~~~", "~~").chars().collect();
+        prop_assume!(!String::from_iter(&characters).contains("~~~"));
+        let pieces: Vec<String> = characters.chunks(size).map(String::from_iter).collect();
         let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
         let letters = |text: &str| text.chars().filter(|c| "xyzß日".contains(*c)).collect::<String>();
         prop_assert_eq!(letters(&render(&pieces)), letters(&pieces.concat()));
