@@ -14,6 +14,8 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
+use crate::views::asked;
+
 #[tokio::test]
 async fn health_is_told_for_each_service_at_once_and_as_it_changes() {
     let world = World::persona().await;
@@ -295,15 +297,12 @@ async fn a_count_is_the_providers_and_includes_the_session() {
         .result
         .unwrap();
     assert_eq!(count.input_tokens, result.usage.unwrap().input_tokens);
+    let asked = &asked(&world)[1].request["messages"];
     let entries = world.simulator.journal().entries();
-    let asked = entries
-        .iter()
-        .filter(|it| it.operation == Operation::ConverseStream);
-    let counted = entries
+    let mut counted = entries
         .iter()
         .filter(|it| it.operation == Operation::CountTokens);
-    let asked = &asked.last().unwrap().request["messages"];
-    let counted = &counted.rev().nth(1).unwrap().request["input"]["converse"]["messages"];
+    let counted = &counted.nth(1).unwrap().request["input"]["converse"]["messages"];
     assert_eq!(asked, counted, "what is counted is what is asked");
 }
 

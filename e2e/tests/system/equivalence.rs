@@ -1,9 +1,13 @@
 //! The same answer by all three calls, piece for piece as the model sent it.
 
-use taiwa::v1::{StopReason, TurnStatus};
-use taiwa_e2e::{World, call::prompt};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use taiwa::v1::{self as pb, StopReason, TurnStatus};
+use taiwa_e2e::{
+    World,
+    call::{self, prompt},
+};
 
-use crate::views::{Views, asked, blocks, pieces};
+use crate::views::{Views, asked, blocks, pieces, text};
 
 /// One answer of the model and how it must arrive.
 struct Case {
@@ -212,5 +216,73 @@ async fn chunks_in_are_chunks_out_by_every_call() {
             assert_eq!(entry.request, asked[0].request, "{name}");
             assert_eq!(entry.model_id, asked[0].model_id, "{name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn any_chunks_come_through_as_they_are() {
+    let mut random = StdRng::seed_from_u64(42);
+    for round in 0..12 {
+        let chunks: Vec<String> = (0..random.random_range(1..120))
+            .map(|_| chunk(&mut random))
+            .collect();
+        let list = serde_json::to_string(&chunks).unwrap();
+        let world = World::start(&format!("[[reply]]\ntext = {list}")).await;
+        let views = Views::of(&world, &prompt("go")).await;
+        assert_eq!(text(&views.agreed()), chunks.concat(), "round {round}");
+        let expected: Vec<String> = chunks.iter().map(|it| format!("text:{it}")).collect();
+        for streamed in [&views.stream, &views.converse] {
+            assert_eq!(pieces(streamed), expected, "round {round}");
+        }
+    }
+}
+
+/// Up to eight characters, of one to four bytes each.
+fn chunk(random: &mut StdRng) -> String {
+    const CHARS: &[char] = &[
+        'a', ' ', '\n', '"', '\\', '\u{1}', 'é', '\u{301}', '世', '\u{fffd}', '🌍', '\u{200d}',
+    ];
+    let length = random.random_range(0..=8);
+    (0..length)
+        .map(|_| CHARS[random.random_range(0..CHARS.len())])
+        .collect()
+}
+
+#[tokio::test]
+async fn what_a_reader_leaves_out_changes_nothing_else() {
+    let scenario = r#"
+        [[reply]]
+        content = [
+            { reasoning = { text = ["Let me ", "think."], signature = "c2lnbmVk" } },
+            { text = ["Do", "ne."] },
+        ]
+    "#;
+    let world = World::start(scenario).await;
+    let mut client = world.client().await;
+    for (omit_reasoning, omit_deltas, expected) in [
+        (true, false, &["text:Do", "text:ne."][..]),
+        (false, true, &[]),
+        (true, true, &[]),
+    ] {
+        let stream = pb::StreamOptions {
+            omit_reasoning,
+            omit_deltas,
+            ..pb::StreamOptions::default()
+        };
+        let request = pb::InvokeRequest {
+            stream: Some(stream),
+            ..prompt("go")
+        };
+        let streamed = call::invoke_stream(&mut client, request).await;
+        assert!(streamed.end.is_ok());
+        assert_eq!(pieces(&streamed), expected);
+        let numbers = streamed.events.iter().map(|event| event.sequence);
+        assert!(
+            numbers.is_sorted_by(|one, next| one < next),
+            "gaps, but no disorder"
+        );
+        let has_reasoning = blocks(streamed.result()).len() == 2;
+        assert_eq!(has_reasoning, !omit_reasoning);
+        assert_eq!(text(streamed.result()), "Done.");
     }
 }

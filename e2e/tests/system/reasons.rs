@@ -138,7 +138,7 @@ fn every_test_of_the_list_exists_and_reads_its_reason() {
 }
 
 #[test]
-fn every_reason_is_documented_with_its_code() {
+fn every_reason_is_documented() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors.md");
     let document = fs::read_to_string(document).unwrap();
     for (reason, _) in BROUGHT_ABOUT {
