@@ -62,7 +62,7 @@ async fn cancel(mut client: Client, next: Arc<AtomicUsize>) {
             _ => Duration::ZERO,
         };
         let request = call::prompt("cancelled");
-        let answered = if number % 2 == 0 {
+        let answered = if number.is_multiple_of(2) {
             tokio::time::timeout(life, client.invoke(request))
                 .await
                 .is_ok()
@@ -109,7 +109,7 @@ async fn ten_thousand_cancels_harm_no_other_stream_of_their_connection() {
         whole.iter().sum::<usize>()
     );
     assert!(whole.iter().all(|answers| *answers > 0), "{whole:?}");
-    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
     nothing_upstream(&world).await;
     eventually(async || world.server.registry().is_empty()).await;
 }

@@ -8,6 +8,9 @@ const GOAL: Duration = Duration::from_millis(10);
 /// What is asserted: machines that run tests are shared.
 const BOUND: Duration = Duration::from_millis(50);
 
+/// Rounds in which one must be short: a machine that builds beside its tests stalls them.
+const ROUNDS: usize = 3;
+
 /// Times of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct Latencies(Vec<Duration>);
@@ -17,8 +20,12 @@ impl Latencies {
         self.0.push(time);
     }
 
-    /// Prints the percentiles, and checks that there are enough and that they are short enough.
-    pub(crate) fn check(mut self, what: &str, least: usize) {
+    /// Prints the percentiles; true when they are as short as is asserted.
+    ///
+    /// # Panics
+    ///
+    /// When there are fewer times than `least`.
+    pub(crate) fn are_short(mut self, what: &str, least: usize) -> bool {
         assert!(self.0.len() >= least, "{what}: only {} times", self.0.len());
         self.0.sort_unstable();
         let p99 = self.percentile(99);
@@ -29,11 +36,21 @@ impl Latencies {
             self.percentile(100),
             if p99 > GOAL { ", above the goal" } else { "" },
         );
-        assert!(p99 <= BOUND, "{what}: p99 is {p99:?}");
+        p99 <= BOUND
     }
 
     fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.0.len() * percent).div_ceil(100);
         self.0[rank - 1]
     }
+}
+
+/// Measures again when the machine was too busy, and fails when it is each time.
+pub(crate) async fn measure(mut run: impl AsyncFnMut() -> bool) {
+    for _ in 0..ROUNDS {
+        if run().await {
+            return;
+        }
+    }
+    panic!("the times were too long in each of {ROUNDS} rounds");
 }

@@ -26,7 +26,7 @@ pub(crate) fn patient(world: &World) -> Patient {
     AgentServiceClient::with_origin(client, origin.parse().unwrap())
 }
 
-/// A client whose streams take no more than 64 KiB ahead of their reader.
+/// A client whose streams take no more than 4 KiB ahead of their reader.
 pub(crate) async fn narrow(world: &World) -> Client {
     narrow_to(world.server.local_addr()).await
 }
@@ -35,7 +35,7 @@ pub(crate) async fn narrow(world: &World) -> Client {
 pub(crate) async fn narrow_to(address: SocketAddr) -> Client {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let endpoint = endpoint
-        .initial_stream_window_size(65_535)
+        .initial_stream_window_size(4_096)
         .initial_connection_window_size(16 << 20);
     Client::new(endpoint.connect().await.unwrap())
 }

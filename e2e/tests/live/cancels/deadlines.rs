@@ -8,10 +8,10 @@ use taiwa_simulator::{Entry, Outcome};
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status};
 
-use super::{How, TIMES, check_next_turn, scenario};
+use super::{How, TIMES, check_next_turn, world};
 use crate::{
     ended_turn, entry,
-    latency::Latencies,
+    latency::{Latencies, measure},
     nothing_upstream, the_machine,
     wire::{Patient, patient},
 };
@@ -98,15 +98,24 @@ async fn read(mut events: tonic::Streaming<pb::Event>) -> Expired {
 
 /// Lets many calls expire, each a little after the other, and checks what was told.
 async fn expire_many(world: &World, how: How, timeout: Duration) {
+    let mut round = 0;
+    measure(async || {
+        round += 1;
+        expire_round(world, how, timeout, round).await
+    })
+    .await;
+}
+
+async fn expire_round(world: &World, how: How, timeout: Duration, round: usize) -> bool {
     world.simulator.journal().clear();
-    let name = format!("{how:?} after {timeout:?}");
+    let name = format!("{how:?} after {timeout:?}, round {round}");
     let client = patient(world);
     let mut calls = Vec::new();
     for time in 0..TIMES {
-        let session_id = format!("{name} {time}").replace(' ', "-");
+        let session_id = format!("{name} {time}").replace([' ', ','], "-");
         let call = expire(client.clone(), how, session_id.clone(), timeout);
         calls.push((session_id, Instant::now(), tokio::spawn(call)));
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let mut plain = world.client().await;
     let mut latencies = Latencies::default();
@@ -135,9 +144,7 @@ async fn expire_many(world: &World, how: How, timeout: Duration) {
         }
     }
     nothing_upstream(world).await;
-    if timeout >= Duration::from_millis(20) {
-        latencies.check(&name, TIMES * 9 / 10);
-    }
+    timeout < Duration::from_millis(20) || latencies.are_short(&name, TIMES * 9 / 10)
 }
 
 /// The time between a moment and the close of a session's call; `None` when the model was not
@@ -159,7 +166,7 @@ async fn closed_after(world: &World, session_id: &str, due: Instant) -> Option<D
 #[tokio::test]
 async fn a_deadline_that_passes_closes_the_model_call_at_once() {
     let _machine = the_machine().await;
-    let world = World::start(&scenario()).await;
+    let world = world().await;
     let calls = [How::Invoke, How::InvokeStream, How::Converse];
     for how in calls {
         for timeout in [1, 50] {
@@ -188,13 +195,22 @@ async fn expire_few(world: &World, how: How, timeout: Duration) {
 #[tokio::test]
 async fn a_turns_own_time_limit_closes_the_model_call_at_once() {
     let _machine = the_machine().await;
-    let world = World::start(&scenario()).await;
+    let world = world().await;
+    let mut round = 0;
+    measure(async || {
+        round += 1;
+        limit_round(&world, round).await
+    })
+    .await;
+}
+
+async fn limit_round(world: &World, round: usize) -> bool {
     let timeout = Duration::from_millis(40);
     let mut client = world.client().await;
     let mut latencies = Latencies::default();
     for time in 0..TIMES {
         world.simulator.journal().clear();
-        let session_id = format!("limit-{time}");
+        let session_id = format!("limit-{round}-{time}");
         let mut request = request(&session_id);
         request.options = Some(pb::TurnOptions {
             timeout: Some(timeout.try_into().unwrap()),
@@ -205,7 +221,7 @@ async fn a_turns_own_time_limit_closes_the_model_call_at_once() {
         let told = Told::of(&status);
         assert_eq!(told.code, Code::DeadlineExceeded, "{told:?}");
         assert_eq!(told.reason, pb::ErrorReason::DeadlineExceeded);
-        if let Some(time) = closed_after(&world, &session_id, started + timeout).await {
+        if let Some(time) = closed_after(world, &session_id, started + timeout).await {
             latencies.add(time);
         }
         let turn = ended_turn(&mut client, &session_id).await;
@@ -213,8 +229,8 @@ async fn a_turns_own_time_limit_closes_the_model_call_at_once() {
         assert_eq!(turn.stop_reason(), pb::StopReason::BudgetExceeded);
         assert!(turn.usage.unwrap().estimated);
         if time % 40 == 0 {
-            check_next_turn(&world, &mut client, &session_id).await;
+            check_next_turn(world, &mut client, &session_id).await;
         }
     }
-    latencies.check("a turn's own limit", TIMES * 9 / 10);
+    latencies.are_short("a turn's own limit", TIMES * 9 / 10)
 }

@@ -16,7 +16,7 @@ pub(crate) enum How {
 /// A call under way; dropped, it is cancelled.
 pub(crate) enum Open {
     Invoke(#[expect(dead_code, reason = "held to be dropped")] Aborting),
-    InvokeStream(OpenStream),
+    InvokeStream(Box<OpenStream>),
     Converse(Box<Conversation>),
 }
 
@@ -61,12 +61,12 @@ impl Open {
                 // How it ends is read by GetTurn.
                 let _ = client.invoke(request).await;
             }))),
-            How::InvokeStream => Self::InvokeStream(OpenStream {
+            How::InvokeStream => Self::InvokeStream(Box::new(OpenStream {
                 opening: Some(tokio::spawn(async move {
                     client.invoke_stream(request).await.unwrap().into_inner()
                 })),
                 events: None,
-            }),
+            })),
             How::Converse => {
                 let conversation = Conversation::open(&mut client).await;
                 let stream = pb::StreamOptions {

@@ -91,7 +91,7 @@ async fn silence_is_filled_with_heartbeats_that_have_no_number() {
         ..pb::StreamOptions::default()
     };
     let setup = pb::SessionSetup {
-        stream: Some(stream.clone()),
+        stream: Some(stream),
         ..pb::SessionSetup::default()
     };
     let mut conversation = open_with(&world, setup).await;
