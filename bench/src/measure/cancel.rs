@@ -35,9 +35,6 @@ pub(crate) enum Way {
 /// All of them.
 pub(crate) const WAYS: [Way; 4] = [Way::Opening, Way::Silent, Way::Speaking, Way::Unread];
 
-/// Calls that are under way at the same time.
-const AT_ONCE: usize = 8;
-
 /// Connections that carry the calls.
 const CONNECTIONS: usize = 2;
 
@@ -57,6 +54,16 @@ impl Way {
             Self::Silent => "silent",
             Self::Speaking => "speaking",
             Self::Unread => "unread",
+        }
+    }
+
+    /// Calls that are under way at the same time.
+    fn at_once(self) -> usize {
+        match self {
+            Self::Opening | Self::Silent | Self::Speaking => 8,
+            // A simulator that fills the buffers of many calls is late to see a close, and that
+            // lateness would be measured.
+            Self::Unread => 2,
         }
     }
 
@@ -86,7 +93,7 @@ pub(super) async fn run(bench: &Bench, target: Target, results: &mut Results) ->
     for way in WAYS {
         let clients = load::connect(child.address(), CONNECTIONS, Some(STREAM_WINDOW)).await?;
         journal::clear(bench.upstream()).await?;
-        let room = Arc::new(Semaphore::new(AT_ONCE));
+        let room = Arc::new(Semaphore::new(way.at_once()));
         let mut cancels = JoinSet::new();
         for number in 0..bench.plan.cancels {
             let client = clients[number % clients.len()].clone();
