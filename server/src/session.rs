@@ -22,7 +22,9 @@ pub struct Config {
     pub session_idle_timeout: Duration,
     /// How long a Converse stream may be silent while no turn runs. Default 30 min.
     pub stream_idle_timeout: Duration,
-    /// How long a reader may leave an event unread before it is cut off. Default 2 min.
+    /// How long a reader that paces the model may hold it before it is cut off. Default 2 min.
+    ///
+    /// A reader that does not is cut off by the bound of the log alone.
     pub reader_stall_timeout: Duration,
     /// Largest frame that the transport takes, as told to clients, in bytes. Default 32 MiB.
     pub max_frame_bytes: usize,

@@ -109,7 +109,7 @@ pub struct Args {
     )]
     pub stream_idle_timeout: Span,
 
-    /// How long a reader may leave an event unread before it is cut off.
+    /// How long a reader that paces the model may hold it before it is cut off.
     #[arg(
         long, env = "TAIWA_READER_STALL_TIMEOUT", value_name = "DURATION",
         default_value_t = Span::new(session::Config::default().reader_stall_timeout),
