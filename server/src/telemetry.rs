@@ -1,6 +1,11 @@
 //! What the process says about itself, on standard error.
 
-use std::{fmt, io, panic, str::FromStr};
+use std::{
+    fmt,
+    io::{self, IsTerminal as _},
+    panic,
+    str::FromStr,
+};
 
 use tracing_subscriber::{
     EnvFilter, filter::ParseError, fmt as subscriber, util::SubscriberInitExt,
@@ -61,6 +66,8 @@ pub enum Error {
 pub fn install(config: &Config) -> Result<(), Error> {
     let logger = subscriber()
         .with_env_filter(EnvFilter::try_new(&config.filter.0)?)
+        // A file or a collector has no use for colours.
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     match config.format {
         LogFormat::Text => logger.finish().try_init()?,
