@@ -28,7 +28,10 @@ pub(crate) enum Answer {
     Silent,
     /// A piece every 20 ms, without end.
     Speaking,
-    /// 10 MB at full speed.
+    /// 20 KB every 2 ms, without end.
+    ///
+    /// At full speed the simulator fills the system's buffers in one go, 10 MB at a time, and sees
+    /// closed connections only after it: its lateness would be measured.
     Flood,
 }
 
@@ -90,10 +93,10 @@ pub(crate) fn scenario(plan: &Plan) -> String {
         Answer::Speaking,
         format_args!("{piece}\nrepeat = 1000000\npace = {{ chunk_delay = \"20ms\" }}"),
     );
-    let kilobyte = "x".repeat(1000);
+    let large = "x".repeat(20_000);
     file.reply(
         Answer::Flood,
-        format_args!("text = [\"{kilobyte}\"]\nrepeat = 10000"),
+        format_args!("text = [\"{large}\"]\nrepeat = 1000000\npace = {{ chunk_delay = \"2ms\" }}"),
     );
     file.0
 }
