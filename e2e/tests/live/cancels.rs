@@ -12,7 +12,7 @@ use taiwa_simulator::{Entry, Outcome};
 
 use crate::{
     ended_turn, entry,
-    latency::{Latencies, measure},
+    latency::{self, Latencies, measure},
     nothing_upstream, the_machine,
     wire::{Wire, narrow},
 };
@@ -187,7 +187,7 @@ async fn cancel_round(world: &World, how: How, model: Model, means: Means, round
         }
     }
     nothing_upstream(world).await;
-    latencies.are_short(&name, TIMES)
+    latencies.are_short(&name, TIMES, latency::CANCEL)
 }
 
 async fn cancel_turn(client: &mut Client, session_id: &str) -> Instant {

@@ -19,9 +19,12 @@ pub(crate) type Patient = AgentServiceClient<HyperClient<HttpConnector, Body>>;
 
 /// Makes a client that leaves deadlines to the server.
 pub(crate) fn patient(world: &World) -> Patient {
+    let mut connector = HttpConnector::new();
+    // Else a request may wait 40 ms for the acknowledgement of the one before.
+    connector.set_nodelay(true);
     let client = HyperClient::builder(TokioExecutor::new())
         .http2_only(true)
-        .build_http();
+        .build(connector);
     let origin = format!("http://{}", world.server.local_addr());
     AgentServiceClient::with_origin(client, origin.parse().unwrap())
 }

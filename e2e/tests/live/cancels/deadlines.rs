@@ -11,7 +11,7 @@ use tonic::{Code, Request, Status};
 use super::{How, TIMES, check_next_turn, world};
 use crate::{
     ended_turn, entry,
-    latency::{Latencies, measure},
+    latency::{self, Latencies, measure},
     nothing_upstream, the_machine,
     wire::{Patient, patient},
 };
@@ -144,7 +144,8 @@ async fn expire_round(world: &World, how: How, timeout: Duration, round: usize) 
         }
     }
     nothing_upstream(world).await;
-    timeout < Duration::from_millis(20) || latencies.are_short(&name, TIMES * 9 / 10)
+    timeout < Duration::from_millis(20)
+        || latencies.are_short(&name, TIMES * 9 / 10, latency::EXPIRY)
 }
 
 /// The time between a moment and the close of a session's call; `None` when the model was not
@@ -232,5 +233,5 @@ async fn limit_round(world: &World, round: usize) -> bool {
             check_next_turn(world, &mut client, &session_id).await;
         }
     }
-    latencies.are_short("a turn's own limit", TIMES * 9 / 10)
+    latencies.are_short("a turn's own limit", TIMES * 9 / 10, latency::EXPIRY)
 }
