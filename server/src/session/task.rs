@@ -2,6 +2,7 @@
 
 mod model_call;
 mod outputs;
+mod pace;
 
 use std::{
     collections::BTreeMap,
@@ -167,20 +168,6 @@ impl Task {
                 }
             }
             self.note_quiet();
-        }
-    }
-
-    /// Takes what the model has said already, so that a burst is paid for once.
-    fn take_ready(&mut self) {
-        for _ in 0..READY_EVENTS {
-            if self.held_since.is_some() {
-                return;
-            }
-            // Cancel-safe; what is not ready is waited for by the loop.
-            let Some(input) = self.model.next().now_or_never() else {
-                return;
-            };
-            self.handle(input);
         }
     }
 
@@ -379,34 +366,6 @@ impl Task {
         )
     }
 
-    /// Holds the model while a pacing reader lags, and lets it go on after.
-    fn hold_if_full(&mut self) {
-        if self.held_since.is_none() && self.log.is_full() {
-            self.held_since = Some(Instant::now());
-            self.session.handle(Input::ModelHeld(true), now());
-        }
-    }
-
-    fn release(&mut self) {
-        self.held_since = None;
-        self.handle(Input::ModelHeld(false));
-    }
-
-    /// Cuts off the readers that held the model for too long.
-    fn cut_laggards(&mut self) {
-        let stalled = self.config.reader_stall_timeout;
-        if self
-            .held_since
-            .is_some_and(|since| since.elapsed() >= stalled)
-        {
-            for gone in self.log.cut_laggards() {
-                self.follow_gone(gone, CancelCause::SlowReader);
-            }
-            // Nobody lags any more; a time that stays due would keep all else from being seen.
-            self.release();
-        }
-    }
-
     /// Sets the timer to what is due first.
     fn arm(&self, sleep: &mut std::pin::Pin<Box<Sleep>>) {
         let due = [
@@ -448,11 +407,6 @@ impl Task {
             .is_some_and(|since| since.elapsed() >= self.config.session_idle_timeout)
     }
 }
-
-/// Events of the model taken between two looks at the inbox.
-///
-/// A cancel waits for at most so many, which takes about 0.1 ms.
-const READY_EVENTS: usize = 32;
 
 /// A wait that nothing needs; the timer is moved before it.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
