@@ -155,6 +155,20 @@ impl Failure {
         }
     }
 
+    /// Makes the failure of what a server that stops does not take or finish any more.
+    ///
+    /// The server that takes its place is up within seconds; the delay is a guess that spreads
+    /// the clients.
+    pub fn shutting_down() -> Self {
+        Self::new(Reason::ShuttingDown, "the server is shutting down")
+            .retry_after(Duration::from_secs(1))
+    }
+
+    /// Makes the failure of a fault of this server, which says nothing of its inside.
+    pub fn internal() -> Self {
+        Self::new(Reason::Internal, "internal error")
+    }
+
     /// Adds how long to wait before trying again.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {

@@ -11,7 +11,7 @@ mod streams;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use self::{ended::Ended, receipts::Receipts, streams::Stream};
@@ -216,12 +216,12 @@ impl Session {
             Input::Kill => {
                 self.drain();
                 if self.running().is_some() {
-                    let failure = Failure::new(Reason::ShuttingDown, "the server is shutting down");
+                    let failure = Failure::shutting_down();
                     self.end_turn(Ending::incomplete(failure), now);
                 }
             }
             Input::Fault => {
-                let failure = Failure::new(Reason::Internal, "internal error");
+                let failure = Failure::internal();
                 self.end_turn(Ending::failed(failure), now);
             }
             Input::Tick => self.drive(now, Turn::tick),
@@ -379,7 +379,7 @@ impl Session {
 
     fn refuse_queue(&mut self) {
         for message in std::mem::take(&mut self.queue) {
-            self.refuse(&message.parts, message.frame_id, shutting_down());
+            self.refuse(&message.parts, message.frame_id, Failure::shutting_down());
         }
     }
 
@@ -402,12 +402,6 @@ impl Session {
 
 fn size_of(content: &[Block]) -> usize {
     content.iter().map(Block::size_bytes).sum()
-}
-
-fn shutting_down() -> Failure {
-    // The server that takes its place is up within seconds; a guess that spreads the clients.
-    Failure::new(Reason::ShuttingDown, "the server is shutting down")
-        .retry_after(Duration::from_secs(1))
 }
 
 fn not_pending(call_id: &str) -> Failure {

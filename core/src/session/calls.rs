@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Session, State, not_pending, shutting_down, size_of, too_large};
+use super::{Session, State, not_pending, size_of, too_large};
 use crate::{
     command::{Command, Started},
     error::{Failure, Reason},
@@ -71,7 +71,7 @@ impl Session {
 
     fn check_start(&self, request: &TurnRequest) -> Result<(), Failure> {
         if self.draining {
-            return Err(shutting_down());
+            return Err(Failure::shutting_down());
         }
         self.check_content(&request.content)?;
         for result in &request.tool_results {

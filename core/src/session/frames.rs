@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Session, State, not_pending, shutting_down, too_large};
+use super::{Session, State, not_pending, too_large};
 use crate::{
     error::{Failure, Reason},
     event::{FrameAccepted, FrameOutcome, InterruptionCause, Payload},
@@ -110,7 +110,7 @@ impl Session {
                     return self.reject(frame_id, failure);
                 }
                 if is_paused && self.draining {
-                    return self.reject(frame_id, shutting_down());
+                    return self.reject(frame_id, Failure::shutting_down());
                 }
                 self.accept(frame_id, Receipt::new(FrameOutcome::Applied, turn_id));
                 self.drive(now, |turn, ctx| {

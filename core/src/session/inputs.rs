@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Session, State, frames::Receipt, shutting_down, size_of, too_large};
+use super::{Session, State, frames::Receipt, size_of, too_large};
 use crate::{
     error::{Failure, Reason},
     event::{FrameOutcome, InterruptionCause},
@@ -116,7 +116,7 @@ impl Session {
         let buffer = &mut stream.buffer;
         buffer.content.extend(content);
         let fault = if self.draining {
-            Some(shutting_down())
+            Some(Failure::shutting_down())
         } else {
             buffer.fault(more_follows, limit)
         };

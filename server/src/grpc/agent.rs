@@ -25,7 +25,7 @@ use crate::{
     agents::Agents,
     session::{
         reader::{OnGone, Options, Reader},
-        registry::{self, Beginning, Ended, Handle, Registry},
+        registry::{Beginning, Ended, Handle, Registry},
     },
 };
 
@@ -92,7 +92,7 @@ impl Service {
         options: Option<Options>,
     ) -> Result<Run, Failure> {
         if self.registry.is_draining() {
-            return Err(registry::shutting_down());
+            return Err(Failure::shutting_down());
         }
         let deadline = invocation.turn.deadline.map(Instant::from_std);
         let ticket = match invocation.request_id {
@@ -256,15 +256,15 @@ impl Run {
     async fn result(self) -> Result<pb::TurnResult, Failure> {
         if let Some(mut reader) = self.reader {
             let Some(bytes) = reader.next().await.transpose()? else {
-                return Err(internal());
+                return Err(Failure::internal());
             };
-            let event = pb::Event::decode(bytes).map_err(|_| internal())?;
+            let event = pb::Event::decode(bytes).map_err(|_| Failure::internal())?;
             // What follows the end is the failure of a turn that failed.
             if let Some(Err(failure)) = reader.next().await {
                 return Err(failure);
             }
             let Some(pb::event::Payload::TurnEnded(result)) = event.payload else {
-                return Err(internal());
+                return Err(Failure::internal());
             };
             return Ok(*result);
         }
@@ -325,7 +325,7 @@ impl AgentService for Service {
             let run = self
                 .run(&agent, invocation, fingerprint, Some(options))
                 .await?;
-            let reader = run.reader.ok_or_else(internal)?;
+            let reader = run.reader.ok_or_else(Failure::internal)?;
             Ok::<_, Failure>((reader, run.deadline))
         };
         let answer = answer.await.map_err(|failure| status::status(&failure))?;
@@ -341,7 +341,7 @@ impl AgentService for Service {
     ) -> Result<Response<Events>, Status> {
         let call = self.calls.token();
         if self.registry.is_draining() {
-            return Err(status::status(&registry::shutting_down()));
+            return Err(status::status(&Failure::shutting_down()));
         }
         let deadline = deadline::of(request.metadata()).map_err(|f| status::status(&f))?;
         let (feeder, opening) = converse::feed(self.clone(), request.into_inner(), deadline);
@@ -435,8 +435,4 @@ fn no_turn() -> Failure {
 
 fn gone(_: Ended) -> Failure {
     Failure::new(Reason::SessionNotFound, "the session has ended")
-}
-
-fn internal() -> Failure {
-    Failure::new(Reason::Internal, "internal error")
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::session::{
     reader::{OnGone, Options, Reader},
-    registry::{self, Beginning, Ended, Handle},
+    registry::{Beginning, Ended, Handle},
 };
 
 /// What a stream's opening gives to its response.
@@ -76,7 +76,7 @@ impl Feeder {
         let heard = tokio::select! {
             heard = self.hear() => heard,
             // A stream that said nothing belongs to no session yet, which would tell it.
-            () = registry.draining() => return refuse(opening, registry::shutting_down()),
+            () = registry.draining() => return refuse(opening, Failure::shutting_down()),
         };
         let first = match heard {
             Heard::Frame(frame) => Some(frame),

@@ -157,7 +157,7 @@ impl Registry {
             });
         }
         if self.is_draining() {
-            return Err(shutting_down());
+            return Err(Failure::shutting_down());
         }
         if sessions.len() >= self.shared.config.max_sessions && !make_room(&sessions) {
             let text = "this server holds as many sessions as it may, and all are in use";
@@ -451,11 +451,4 @@ fn make_room(sessions: &HashMap<String, Handle>) -> bool {
         .filter(|(_, handle)| handle.inbox.try_send(Message::Forget))
         .count()
         > 0
-}
-
-/// The failure of a call that comes while the server drains.
-pub fn shutting_down() -> Failure {
-    // The server that takes its place is up within seconds; a guess that spreads the clients.
-    Failure::new(Reason::ShuttingDown, "the server is shutting down")
-        .retry_after(Duration::from_secs(1))
 }

@@ -13,7 +13,7 @@ use std::{
 use futures_util::FutureExt as _;
 use taiwa::v1 as pb;
 use taiwa_core::{
-    Agent, Failure, Input, Reason, Session, TurnOptions, TurnStatus,
+    Agent, Failure, Input, Session, TurnOptions, TurnStatus,
     command::Started,
     input::{CallId, CancelCause, Frame, StreamId},
     session::Setup,
@@ -127,7 +127,7 @@ pub(super) fn start(parts: Parts) -> Inbox {
         if ended.is_err() {
             error!(session.id = place.id(), "a session panicked");
         }
-        log.close(Failure::new(Reason::Internal, "internal error"));
+        log.close(Failure::internal());
     });
     inbox
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use taiwa_core::{
-    Command, Event, Failure, Input, Payload, Reason, TurnResult, command::Started, input::CallId,
+    Command, Event, Failure, Input, Payload, TurnResult, command::Started, input::CallId,
 };
 use tracing::info;
 
@@ -18,9 +18,6 @@ use crate::{
 
 /// How long a finished stream may take to run out before its connection is closed instead of kept.
 const RUN_OUT: Duration = Duration::from_secs(2);
-
-/// When a client may try again after this server has gone; a guess that spreads the clients.
-const RETRY_AFTER_SHUTDOWN: Duration = Duration::from_secs(1);
 
 impl Task {
     /// Hands an input to the core, and carries out what it decides.
@@ -62,8 +59,7 @@ impl Task {
             }
         }
         if self.draining && self.session.is_idle() {
-            let failure = Failure::new(Reason::ShuttingDown, "the server is shutting down");
-            self.log.end_all(&failure.retry_after(RETRY_AFTER_SHUTDOWN));
+            self.log.end_all(&Failure::shutting_down());
         }
         self.hold_if_full();
     }
