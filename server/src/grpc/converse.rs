@@ -103,58 +103,31 @@ impl Feeder {
         &self,
         first: Option<Box<pb::ConverseRequest>>,
     ) -> Result<(Open, Reader, Option<Frame>), Failure> {
-        let mut first = first;
-        let setup_wire = match first.as_deref_mut() {
-            Some(pb::ConverseRequest { frame, .. })
-                if matches!(frame, Some(pb::converse_request::Frame::Setup(_))) =>
-            {
-                match frame.take() {
-                    Some(pb::converse_request::Frame::Setup(setup)) => Some(setup),
-                    _ => None,
-                }
+        let (frame_id, wire) = match first.map(|frame| *frame) {
+            Some(pb::ConverseRequest {
+                frame_id,
+                frame: Some(pb::converse_request::Frame::Setup(setup)),
+            }) => (frame_id, setup),
+            // Without a setup the defaults hold, and the first frame is one like any other.
+            first => {
+                let agent = self.service.agent("setup.agent_id", "", "")?;
+                let (open, reader) = self.enter(&agent, Setup::default(), None).await?;
+                let frame = first.map(|wire| frame::frame(wire, &agent, open.policy));
+                return Ok((open, reader, frame));
             }
-            Some(_) | None => None,
         };
-        let Some(wire) = setup_wire else {
-            let agent = self.service.agent("setup.agent_id", "", "")?;
-            let setup = Setup::default();
-            let policy = setup.input_policy;
-            let (handle, stream, reader, cancels) = self.enter(&agent, setup, None).await?;
-            let frame = first.map(|wire| frame::frame(*wire, &agent, policy));
-            return Ok((
-                Open {
-                    handle,
-                    stream,
-                    policy,
-                    cancels,
-                },
-                reader,
-                frame,
-            ));
-        };
-        let frame_id = frame::frame_id(first.map(|wire| wire.frame_id).unwrap_or_default())?;
+        let frame_id = frame::frame_id(frame_id)?;
         let agent = self
             .service
             .agent("setup.agent_id", &wire.agent_id, &wire.session_id)?;
         let fingerprint = request_ids::fingerprint(&wire);
         let setup = frame::setup(wire, &agent)?;
-        let policy = setup.input_policy;
-        let (handle, stream, reader, cancels) =
-            self.enter(&agent, setup, Some(fingerprint)).await?;
+        let (open, reader) = self.enter(&agent, setup, Some(fingerprint)).await?;
         let frame = Frame {
             id: frame_id,
             body: FrameBody::Setup,
         };
-        Ok((
-            Open {
-                handle,
-                stream,
-                policy,
-                cancels,
-            },
-            reader,
-            Some(frame),
-        ))
+        Ok((open, reader, Some(frame)))
     }
 
     async fn enter(
@@ -162,7 +135,7 @@ impl Feeder {
         agent: &Arc<taiwa_core::Agent>,
         setup: Setup,
         fingerprint: Option<request_ids::Fingerprint>,
-    ) -> Result<(Handle, StreamId, Reader, bool), Failure> {
+    ) -> Result<(Open, Reader), Failure> {
         let mut session_id = setup.session_id;
         let mut ticket = None;
         let mut is_repeat = false;
@@ -206,7 +179,13 @@ impl Feeder {
                     started: None,
                 });
             }
-            return Ok((handle, stream, reader, cancels));
+            let open = Open {
+                handle,
+                stream,
+                policy: setup.input_policy,
+                cancels,
+            };
+            return Ok((open, reader));
         }
     }
 
