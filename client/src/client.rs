@@ -7,6 +7,7 @@ use crate::{
     Builder, Conversation, Error, Request, Setup, Tools, Turn,
     pb::{self, agent_service_client::AgentServiceClient},
     reader::Reader,
+    request::Deadline,
 };
 
 /// A connection to a Taiwa server, with its calls.
@@ -67,8 +68,9 @@ impl Client {
     /// Dropping the future cancels the call, and with it the turn.
     pub async fn invoke(&self, request: impl Into<Request>) -> Result<Reply, Error> {
         let Request { message, call } = request.into();
+        let deadline = call.deadline();
         let answer = self.stub.clone().invoke(call.wrap(message)).await;
-        let response = self.open(answer, call.timeout)?;
+        let response = self.open(answer, deadline)?;
         let missing = Error::Contract("an answer to Invoke has no result");
         Ok(Reply {
             text: response.text,
@@ -136,10 +138,10 @@ impl Client {
     /// when the connection is gone; what fails later is told by the [`Turn`].
     pub async fn stream(&self, request: impl Into<Request>) -> Result<Turn, Error> {
         let Request { message, call } = request.into();
-        let start = Instant::now();
+        let deadline = call.deadline();
         let answer = self.stub.clone().invoke_stream(call.wrap(message)).await;
-        let events = self.open(answer, call.timeout)?;
-        Ok(Turn::new(Reader::new(events, start, call.timeout)))
+        let events = self.open(answer, deadline)?;
+        Ok(Turn::new(Reader::new(events, deadline)))
     }
 
     /// Opens a live conversation of many turns, and waits until the session is ready.
@@ -151,11 +153,11 @@ impl Client {
     /// not begin with the session.
     pub async fn converse(&self, setup: impl Into<Setup>) -> Result<Conversation, Error> {
         let Setup { message, call } = setup.into();
-        let start = Instant::now();
         let (sender, frames) = crate::conversation::frames(message);
+        let deadline = call.deadline();
         let answer = self.stub.clone().converse(call.wrap(frames)).await;
-        let events = self.open(answer, call.timeout)?;
-        Conversation::open(sender, Reader::new(events, start, call.timeout)).await
+        let events = self.open(answer, deadline)?;
+        Conversation::open(sender, Reader::new(events, deadline)).await
     }
 
     /// Reads the state and result of a turn; an empty `turn_id` means the
@@ -219,8 +221,9 @@ impl Client {
             session_id: message.session_id,
             options: message.options,
         };
+        let deadline = call.deadline();
         let answer = self.stub.clone().count_tokens(call.wrap(message)).await;
-        self.open(answer, call.timeout)
+        self.open(answer, deadline)
     }
 
     /// Lists all agents this server offers to the caller, by id.
@@ -266,11 +269,11 @@ impl Client {
     fn open<M>(
         &self,
         answer: Result<Response<M>, Status>,
-        allowed: Option<std::time::Duration>,
+        deadline: Option<Deadline>,
     ) -> Result<M, Error> {
         match answer {
             Ok(response) => Ok(response.into_inner()),
-            Err(status) => Err(Error::opening(status, &self.endpoint, allowed)),
+            Err(status) => Err(Error::opening(status, &self.endpoint, deadline)),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, error::Error as StdError, time::Duration};
 
+use tokio::time::Instant;
 use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
-use crate::pb;
+use crate::{pb, request::Deadline};
 
 /// The failure of a call.
 ///
@@ -192,9 +193,21 @@ impl Error {
     }
 
     /// Sorts the failure of a call whose answer had not begun.
-    pub(crate) fn opening(status: Status, endpoint: &str, allowed: Option<Duration>) -> Self {
-        match (made_here(&status), allowed) {
-            (Some(Local::Timeout), Some(allowed)) => Self::DeadlineExceeded { allowed },
+    ///
+    /// A server that ends a call at its deadline may say no more than that it is cancelled, as
+    /// tonic's own does; whose deadline has passed is told so whoever was first to see it.
+    pub(crate) fn opening(status: Status, endpoint: &str, deadline: Option<Deadline>) -> Self {
+        match (made_here(&status), deadline) {
+            (Some(Local::Timeout), Some(Deadline { allowed, .. })) => {
+                Self::DeadlineExceeded { allowed }
+            }
+            (None, Some(Deadline { at, allowed }))
+                if status.code() == Code::Cancelled
+                    && status.details().is_empty()
+                    && at <= Instant::now() =>
+            {
+                Self::DeadlineExceeded { allowed }
+            }
             (Some(_), _) => Self::Unreachable {
                 endpoint: endpoint.to_owned(),
                 source: Box::new(status),
@@ -330,5 +343,43 @@ fn message_or_code(message: &str, code: Code) -> String {
         code.description().to_owned()
     } else {
         message.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOWED: Duration = Duration::from_millis(100);
+
+    fn opening(status: Status, at: Instant) -> Error {
+        let allowed = ALLOWED;
+        Error::opening(status, "http://a", Some(Deadline { at, allowed }))
+    }
+
+    fn past() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_bare_cancel_of_the_server_after_the_deadline_is_the_deadline() {
+        let error = opening(Status::cancelled("Timeout expired"), past());
+        assert!(matches!(error, Error::DeadlineExceeded { allowed } if allowed == ALLOWED));
+    }
+
+    #[test]
+    fn a_cancel_before_the_deadline_stays_one() {
+        let later = Instant::now() + Duration::from_secs(3600);
+        assert_eq!(
+            opening(Status::cancelled("stopped"), later).code(),
+            Code::Cancelled
+        );
+    }
+
+    #[test]
+    fn a_cancel_with_a_reason_stays_one_at_any_time() {
+        let details = tonic_types::ErrorDetails::with_error_info("CANCELLED", taiwa::DOMAIN, []);
+        let status = Status::with_error_details(Code::Cancelled, "stopped", details);
+        assert_eq!(opening(status, past()).reason(), pb::ErrorReason::Cancelled);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 use tokio_stream::Stream as _;
 use tonic::{Status, Streaming};
 
@@ -15,6 +15,7 @@ use crate::{
     error::{Local, made_here},
     event::Payload,
     pb,
+    request::Deadline,
 };
 
 /// What the client waits beyond a deadline for the server's own last word,
@@ -25,7 +26,7 @@ const LAST_WORD: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Reader {
     events: Streaming<pb::Event>,
-    deadline: Option<Deadline>,
+    timer: Option<Timer>,
     session_id: String,
     running_turn: Option<String>,
     last_sequence: i64,
@@ -33,9 +34,9 @@ pub(crate) struct Reader {
 }
 
 #[derive(Debug)]
-struct Deadline {
+struct Timer {
     allowed: Duration,
-    timer: Pin<Box<Sleep>>,
+    last_word: Pin<Box<Sleep>>,
 }
 
 /// How a call's stream ended.
@@ -49,19 +50,15 @@ pub(crate) enum End {
 }
 
 impl Reader {
-    /// Reads a call that was begun at `start`.
-    pub(crate) fn new(
-        events: Streaming<pb::Event>,
-        start: Instant,
-        allowed: Option<Duration>,
-    ) -> Self {
-        let deadline = allowed.map(|allowed| Deadline {
+    /// Reads a call, up to its deadline.
+    pub(crate) fn new(events: Streaming<pb::Event>, deadline: Option<Deadline>) -> Self {
+        let timer = deadline.map(|Deadline { at, allowed }| Timer {
             allowed,
-            timer: Box::pin(sleep_until(start + allowed + LAST_WORD)),
+            last_word: Box::pin(sleep_until(at + LAST_WORD)),
         });
         Self {
             events,
-            deadline,
+            timer,
             session_id: String::new(),
             running_turn: None,
             last_sequence: 0,
@@ -91,12 +88,12 @@ impl Reader {
             let item = match Pin::new(&mut self.events).poll_next(cx) {
                 Poll::Ready(item) => item,
                 Poll::Pending => {
-                    let Some(deadline) = &mut self.deadline else {
+                    let Some(timer) = &mut self.timer else {
                         return Poll::Pending;
                     };
-                    ready!(deadline.timer.as_mut().poll(cx));
+                    ready!(timer.last_word.as_mut().poll(cx));
                     self.ended = true;
-                    let allowed = deadline.allowed;
+                    let allowed = timer.allowed;
                     return Poll::Ready(Some(Err(Err(Error::DeadlineExceeded { allowed }))));
                 }
             };

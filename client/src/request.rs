@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 
 use crate::pb;
@@ -33,6 +34,14 @@ pub struct Request {
 pub(crate) struct CallSettings {
     pub(crate) timeout: Option<Duration>,
     pub(crate) metadata: MetadataMap,
+}
+
+/// When a call is to be over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    /// The time that the caller gave.
+    pub(crate) allowed: Duration,
 }
 
 impl Request {
@@ -171,6 +180,14 @@ impl From<String> for Request {
 }
 
 impl CallSettings {
+    /// The deadline of a call that begins at this moment.
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        self.timeout.map(|allowed| Deadline {
+            at: Instant::now() + allowed,
+            allowed,
+        })
+    }
+
     /// Wraps a message in its call.
     pub(crate) fn wrap<M>(&self, message: M) -> tonic::Request<M> {
         let mut request = tonic::Request::new(message);
