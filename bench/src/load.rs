@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use taiwa::v1 as pb;
 use taiwa::v1::agent_service_client::AgentServiceClient;
 use tonic::{
-    Streaming,
+    Request, Streaming,
     transport::{Channel, Endpoint},
 };
 
@@ -42,11 +42,27 @@ pub(crate) async fn call(
     answer: Answer,
     number: usize,
 ) -> Result<Streaming<pb::Event>> {
-    let request = pb::InvokeRequest {
+    let request = request(answer, number);
+    Ok(client.invoke_stream(request).await?.into_inner())
+}
+
+/// Starts a call that the server is to end at a deadline.
+pub(crate) async fn call_within(
+    client: &mut Client,
+    answer: Answer,
+    number: usize,
+    deadline: Duration,
+) -> Result<Streaming<pb::Event>> {
+    let mut request = Request::new(request(answer, number));
+    request.set_timeout(deadline);
+    Ok(client.invoke_stream(request).await?.into_inner())
+}
+
+fn request(answer: Answer, number: usize) -> pb::InvokeRequest {
+    pb::InvokeRequest {
         prompt: answer.prompt(number),
         ..Default::default()
-    };
-    Ok(client.invoke_stream(request).await?.into_inner())
+    }
 }
 
 /// The next piece of text; `None` at the end of the answer.

@@ -9,6 +9,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tonic::Code;
 
 use super::{Bench, since_epoch};
 use crate::{
@@ -30,10 +31,20 @@ pub(crate) enum Way {
     Speaking,
     /// Pieces have come until nothing more fitted, since the caller does not read.
     Unread,
+    /// The caller's deadline passes while the model has fallen silent; the server alone holds it.
+    ///
+    /// Not measured on the relay: tonic's own deadline ends at the headers.
+    Expired,
 }
 
 /// All of them.
-pub(crate) const WAYS: [Way; 4] = [Way::Opening, Way::Silent, Way::Speaking, Way::Unread];
+pub(crate) const WAYS: [Way; 5] = [
+    Way::Opening,
+    Way::Silent,
+    Way::Speaking,
+    Way::Unread,
+    Way::Expired,
+];
 
 /// Calls that are under way at the same time.
 const AT_ONCE: usize = 8;
@@ -58,13 +69,21 @@ impl Way {
             Self::Silent => "silent",
             Self::Speaking => "speaking",
             Self::Unread => "unread",
+            Self::Expired => "expired",
+        }
+    }
+
+    fn is_held_by(self, target: Target) -> bool {
+        match self {
+            Self::Opening | Self::Silent | Self::Speaking | Self::Unread => true,
+            Self::Expired => target == Target::Taiwa,
         }
     }
 
     fn answer(self) -> Answer {
         match self {
             Self::Opening => Answer::Opening,
-            Self::Silent => Answer::Silent,
+            Self::Silent | Self::Expired => Answer::Silent,
             Self::Speaking => Answer::Speaking,
             Self::Unread => Answer::Flood,
         }
@@ -78,13 +97,14 @@ pub(crate) const fn key(way: Way) -> Key {
         Way::Silent => "silent",
         Way::Speaking => "speaking",
         Way::Unread => "unread",
+        Way::Expired => "expired",
     };
     Key::new("cancel", variant, "cancel_to_closed", "us")
 }
 
 pub(super) async fn run(bench: &Bench, target: Target, results: &mut Results) -> Result<()> {
     let child = bench.warm(target).await?;
-    for way in WAYS {
+    for way in WAYS.into_iter().filter(|way| way.is_held_by(target)) {
         let clients = load::connect(child.address(), CONNECTIONS, Some(STREAM_WINDOW)).await?;
         journal::clear(bench.upstream()).await?;
         let room = Arc::new(Semaphore::new(AT_ONCE));
@@ -123,6 +143,9 @@ pub(super) async fn run(bench: &Bench, target: Target, results: &mut Results) ->
 /// Brings a call where it is to be cancelled, cancels it, and tells when that was.
 async fn cancelled_call(mut client: Client, way: Way, number: usize) -> Result<Duration> {
     let reach = REACH + SPREAD.mul_f64(rand::rng().random());
+    if way == Way::Expired {
+        return expired_call(client, way, number, reach).await;
+    }
     let call = load::call(&mut client, way.answer(), number);
     if way == Way::Opening {
         // A server that answers before the model does gives a stream, another none.
@@ -155,4 +178,31 @@ async fn cancelled_call(mut client: Client, way: Way, number: usize) -> Result<D
     let at = since_epoch();
     drop(events);
     Ok(at)
+}
+
+/// Lets a call's deadline pass, and tells when that was: counted from its sending, so that the way
+/// to the server is in the time.
+async fn expired_call(
+    mut client: Client,
+    way: Way,
+    number: usize,
+    deadline: Duration,
+) -> Result<Duration> {
+    let due = since_epoch() + deadline;
+    let call = load::call_within(&mut client, way.answer(), number, deadline);
+    let mut events = timeout(PATIENCE, call).await??;
+    let end = timeout(PATIENCE, async {
+        loop {
+            match events.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => bail!("a call with a deadline has ended well"),
+                Err(status) => return Ok(status),
+            }
+        }
+    });
+    let code = end.await??.code();
+    if code != Code::DeadlineExceeded {
+        bail!("a call whose deadline passed has ended as {code:?}");
+    }
+    Ok(due)
 }
