@@ -4,8 +4,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-/// The file whose imports reach every other one.
-const ROOT_PROTO: &str = "taiwa/v1/agent_service.proto";
+/// The files whose imports reach every other one.
+const ROOT_PROTOS: [&str; 2] = [
+    "taiwa/v1/agent_service.proto",
+    "taiwa/v1/session_service.proto",
+];
 
 #[expect(
     clippy::disallowed_methods,
@@ -17,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_files([ROOT_PROTO])?;
+    compiler.open_files(ROOT_PROTOS)?;
     let descriptors = compiler.file_descriptor_set();
     fs::write(out_dir.join("taiwa.v1.bin"), descriptors.encode_to_vec())?;
 
