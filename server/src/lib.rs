@@ -10,5 +10,6 @@ pub mod grpc;
 pub mod model;
 pub mod session;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;
 pub mod transport;
