@@ -9,26 +9,31 @@ mod batch;
 mod check;
 mod error;
 mod memory;
+mod open_error;
 mod page;
 mod rows;
+mod sqlite;
 
 use std::{
+    io, panic,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::spawn_blocking};
 
-use self::memory::Memory;
 pub use self::{
     batch::{
         Batch, Begin, Call, CallState, Done, Fence, Head, Key, LogEntry, Request, Turn, Write,
     },
     error::{Source, StoreError},
+    open_error::{Fault, OpenError},
     page::{Page, Paged, SessionFilter},
     rows::{Loaded, RequestRow, SessionRow, Swept},
 };
+use self::{memory::Memory, sqlite::Sqlite};
 
 /// Most frames of a session that are remembered.
 pub const MAX_RECEIPTS: usize = 1024;
@@ -53,6 +58,23 @@ pub struct Config {
 pub enum Place {
     /// In the process; they end with it.
     Memory,
+    /// In an SQLite file, for one process at a time; made with its directories if there is none.
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What a power loss may cost.
+        durability: Durability,
+    },
+}
+
+/// What a power loss may cost; a process that is killed loses nothing either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// What was written in the last moments: since the write-ahead log was last moved to the
+    /// file, which is after a second without a write, or after some 1,000 pages.
+    Normal,
+    /// Nothing; each transaction waits for the disk.
+    Full,
 }
 
 /// What a sweep deletes.
@@ -73,13 +95,34 @@ pub struct Store {
 #[derive(Clone, Debug)]
 enum Backend {
     Memory(Arc<Memory>),
+    Sqlite(Arc<Sqlite>),
 }
 
 impl Store {
     /// Opens a store.
-    pub async fn open(config: Config) -> Result<Self, StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// For a file, each [`Fault`] that it can have.
+    ///
+    /// # Cancel safety
+    ///
+    /// The file is closed again.
+    pub async fn open(config: Config) -> Result<Self, OpenError> {
+        let most = config.max_sessions_per_tenant;
         let backend = match config.place {
-            Place::Memory => Backend::Memory(Arc::new(Memory::new(config.max_sessions_per_tenant))),
+            Place::Memory => Backend::Memory(Arc::new(Memory::new(most))),
+            Place::Sqlite { path, durability } => {
+                let file = path.clone();
+                let opening = spawn_blocking(move || Sqlite::open(&file, durability, most));
+                let opened = match opening.await.map_err(|error| error.try_into_panic()) {
+                    Ok(opened) => opened,
+                    Err(Ok(panicked)) => panic::resume_unwind(panicked),
+                    Err(Err(stopped)) => Err(Fault::Io(io::Error::other(stopped))),
+                };
+                let sqlite = opened.map_err(|fault| OpenError { path, fault })?;
+                Backend::Sqlite(Arc::new(sqlite))
+            }
         };
         Ok(Self { backend })
     }
@@ -90,6 +133,7 @@ impl Store {
     pub fn fence(&self) -> Fence {
         match &self.backend {
             Backend::Memory(memory) => memory.fence(),
+            Backend::Sqlite(sqlite) => sqlite.fence(),
         }
     }
 
@@ -101,6 +145,7 @@ impl Store {
     pub fn write(&self, batch: Batch) {
         match &self.backend {
             Backend::Memory(memory) => memory.write(batch),
+            Backend::Sqlite(sqlite) => sqlite.write(batch),
         }
     }
 
@@ -144,6 +189,7 @@ impl Store {
     pub async fn load(&self, key: &Key) -> Result<Option<Loaded>, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => memory.load(key),
+            Backend::Sqlite(sqlite) => sqlite.load(key).await,
         }
     }
 
@@ -155,6 +201,7 @@ impl Store {
     pub async fn session(&self, key: &Key) -> Result<Option<SessionRow>, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => memory.session(key),
+            Backend::Sqlite(sqlite) => sqlite.session(key).await,
         }
     }
 
@@ -173,6 +220,7 @@ impl Store {
     ) -> Result<Paged<SessionRow>, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => memory.sessions(tenant, filter, page, now),
+            Backend::Sqlite(sqlite) => sqlite.sessions(tenant, filter, page, now).await,
         }
     }
 
@@ -188,6 +236,7 @@ impl Store {
     ) -> Result<Option<Paged<Bytes>>, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => memory.messages(key, page),
+            Backend::Sqlite(sqlite) => sqlite.messages(key, page).await,
         }
     }
 
@@ -199,6 +248,7 @@ impl Store {
     pub async fn turn(&self, key: &Key, turn_id: &str) -> Result<Option<Turn>, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => memory.turn(key, turn_id),
+            Backend::Sqlite(sqlite) => sqlite.turn(key, turn_id).await,
         }
     }
 
@@ -210,6 +260,7 @@ impl Store {
     pub async fn calls(&self, key: &Key) -> Result<Vec<Call>, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => memory.calls(key),
+            Backend::Sqlite(sqlite) => sqlite.calls(key).await,
         }
     }
 
@@ -221,6 +272,7 @@ impl Store {
     pub async fn requests(&self, since: SystemTime) -> Result<Vec<RequestRow>, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => memory.requests(since),
+            Backend::Sqlite(sqlite) => sqlite.requests(since).await,
         }
     }
 
@@ -232,6 +284,7 @@ impl Store {
     pub async fn unfinished(&self) -> Result<Vec<Key>, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => memory.unfinished(),
+            Backend::Sqlite(sqlite) => sqlite.unfinished().await,
         }
     }
 
@@ -250,6 +303,7 @@ impl Store {
     pub async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
         match &self.backend {
             Backend::Memory(memory) => memory.sweep(sweep),
+            Backend::Sqlite(sqlite) => sqlite.sweep(sweep).await,
         }
     }
 
@@ -261,6 +315,7 @@ impl Store {
     pub async fn close(&self) {
         match &self.backend {
             Backend::Memory(memory) => memory.close(),
+            Backend::Sqlite(sqlite) => sqlite.close().await,
         }
     }
 }

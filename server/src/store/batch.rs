@@ -26,9 +26,9 @@ pub struct Key {
 
 impl Key {
     /// Names a session of a tenant.
-    pub fn new(tenant: impl Into<Arc<str>>, session_id: impl Into<Arc<str>>) -> Self {
+    pub fn new(tenant: &Arc<str>, session_id: &str) -> Self {
         Self {
-            tenant: tenant.into(),
+            tenant: Arc::clone(tenant),
             session_id: session_id.into(),
         }
     }

@@ -58,7 +58,7 @@ pub(super) fn check(fence: &Fence, writes: &[Write], standing: Standing) -> Resu
             }
             Write::Delete => {
                 if session.take().is_some() {
-                    tenant_sessions -= 1;
+                    tenant_sessions = tenant_sessions.saturating_sub(1);
                 }
             }
             Write::Request(_) => {}

@@ -165,7 +165,7 @@ impl Memory {
             .into_iter()
             .map(|((_, id), session)| SessionRow {
                 options: None,
-                ..session.row(&Key::new(Arc::clone(&tenant), id))
+                ..session.row(&Key::new(&tenant, id))
             })
             .collect();
         Ok(Paged { items, next })
@@ -195,7 +195,10 @@ impl Memory {
         for (tenant, row) in &state.tenants {
             for (id, session) in &row.sessions {
                 if session.head.has_work {
-                    keys.push(Key::new(Arc::clone(tenant), Arc::clone(id)));
+                    keys.push(Key {
+                        tenant: Arc::clone(tenant),
+                        session_id: Arc::clone(id),
+                    });
                 }
             }
         }
@@ -211,7 +214,10 @@ impl Memory {
                 .sessions
                 .extract_if(|_, session| session.expires().is_some_and(|at| at <= sweep.now));
             for (id, session) in expired {
-                swept.sessions.push(Key::new(Arc::clone(tenant), id));
+                swept.sessions.push(Key {
+                    tenant: Arc::clone(tenant),
+                    session_id: id,
+                });
                 gone.push(session);
             }
             for session in row.sessions.values_mut() {

@@ -1,6 +1,9 @@
 //! What is read.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 
@@ -22,7 +25,7 @@ pub struct SessionRow {
 impl SessionRow {
     /// When it will be forgotten unless used; `None` for never, as while it has work.
     pub fn expires(&self) -> Option<SystemTime> {
-        expires(&self.begin, &self.head)
+        expires(self.begin.ttl, &self.head)
     }
 
     /// True when it is to be treated as gone, though it may not have been swept yet.
@@ -31,11 +34,11 @@ impl SessionRow {
     }
 }
 
-pub(super) fn expires(begin: &Begin, head: &Head) -> Option<SystemTime> {
+pub(super) fn expires(ttl: Duration, head: &Head) -> Option<SystemTime> {
     if head.has_work {
         return None;
     }
-    head.update_time.checked_add(begin.ttl)
+    head.update_time.checked_add(ttl)
 }
 
 /// All that a session's task goes on from.

@@ -105,7 +105,7 @@ impl Session {
     }
 
     pub(super) fn expires(&self) -> Option<SystemTime> {
-        expires(&self.begin, &self.head)
+        expires(self.begin.ttl, &self.head)
     }
 
     pub(super) fn matches(&self, filter: &SessionFilter) -> bool {
