@@ -13,7 +13,7 @@ const EVENTS: &str = "crate::grpc::codec::EventCodec";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    let service = Service::builder()
+    let agents = Service::builder()
         .name("AgentService")
         .package("taiwa.v1")
         .comment("Runs turns of conversation with agents.")
@@ -24,16 +24,34 @@ fn main() {
                 .client_streaming()
                 .build(),
         )
+        .method(
+            events(
+                "resume_stream",
+                "ResumeStream",
+                "taiwa::v1::ResumeStreamRequest",
+            )
+            .build(),
+        )
         .method(unary("get_turn", "GetTurn"))
         .method(unary("cancel_turn", "CancelTurn"))
         .method(unary("count_tokens", "CountTokens"))
         .method(unary("list_agents", "ListAgents"))
         .method(unary("get_agent", "GetAgent"))
         .build();
+    let sessions = Service::builder()
+        .name("SessionService")
+        .package("taiwa.v1")
+        .comment("Keeps conversations: their history, settings and lifetime.")
+        .method(unary("create_session", "CreateSession"))
+        .method(unary("get_session", "GetSession"))
+        .method(unary("list_sessions", "ListSessions"))
+        .method(unary("list_messages", "ListMessages"))
+        .method(unary("delete_session", "DeleteSession"))
+        .build();
     Builder::new()
         .build_client(false)
         .build_transport(false)
-        .compile(&[service]);
+        .compile(&[agents, sessions]);
 }
 
 fn unary(name: &str, route: &str) -> Method {

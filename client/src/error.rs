@@ -313,6 +313,7 @@ fn may_pass(reason: pb::ErrorReason, code: Code) -> bool {
         | Reason::ModelStreamError
         | Reason::UpstreamInternal
         | Reason::UpstreamUnavailable
+        | Reason::StoreUnavailable
         | Reason::ShuttingDown => true,
         Reason::InvalidRequest
         | Reason::ModelRejectedRequest
@@ -332,6 +333,11 @@ fn may_pass(reason: pb::ErrorReason, code: Code) -> bool {
         | Reason::AnswerTimeout
         | Reason::IdleTimeout
         | Reason::SlowConsumer
+        | Reason::SessionEnded
+        | Reason::SessionExists
+        | Reason::ReplayExpired
+        | Reason::InputTakenOver
+        | Reason::TenantRequired
         | Reason::Internal
         | Reason::DeadlineExceeded
         | Reason::Cancelled => false,

@@ -63,6 +63,20 @@ impl Assembler {
         }
     }
 
+    /// Takes up a message of which this is left.
+    pub(crate) fn of(blocks: Vec<Block>) -> Self {
+        let calls = blocks
+            .iter()
+            .filter(|block| matches!(block, Block::ToolCall(call) if call.is_provider_run()));
+        Self {
+            provider_calls: u32::try_from(calls.count()).unwrap_or(u32::MAX),
+            size_bytes: blocks.iter().map(Block::size_bytes).sum(),
+            pieces: blocks.len(),
+            slots: (0..).zip(blocks.into_iter().map(Slot::Done)).collect(),
+            ..Self::new(String::new(), usize::MAX)
+        }
+    }
+
     /// Bytes of output so far.
     pub fn size_bytes(&self) -> usize {
         self.size_bytes

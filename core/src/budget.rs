@@ -2,6 +2,8 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     message::{Block, GuardContent},
     options::{SystemBlock, TurnOptions},
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// A turn's budget.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     max_steps: u32,
     max_tokens: Option<u64>,
@@ -19,7 +21,7 @@ pub struct Budget {
 }
 
 /// What a model call may spend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reservation {
     /// Most output tokens, where limited.
     pub max_tokens: Option<u32>,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     error::Failure,
     event::TurnResult,
@@ -41,12 +43,25 @@ pub enum Command {
         /// The turn after the cancel, or why there is none.
         answer: Result<Box<TurnResult>, Failure>,
     },
+    /// Forget the events up to this one, which their reader has; others' readers may need them yet.
+    Forget(u64),
+    /// Tell a Converse stream that another has taken over the session's input.
+    TakeOver(StreamId),
+    /// Tell a Converse stream alone that its frame was refused.
+    Refuse {
+        /// The stream.
+        stream: StreamId,
+        /// The frame, where it had an id.
+        frame_id: Option<String>,
+        /// Why.
+        failure: Failure,
+    },
     /// End a Converse stream, after the events so far, with OK.
     EndStream(StreamId),
 }
 
 /// A turn that started, or goes on after a pause.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
     /// The turn.
     pub turn_id: Arc<str>,

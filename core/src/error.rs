@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// Reasons of failure, as the contract names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Reason {
     /// A field is missing, malformed or at odds with another.
     InvalidRequest,
@@ -23,8 +25,14 @@ pub enum Reason {
     CallNotPending,
     /// Another turn runs in the session.
     TurnInProgress,
+    /// A session of that id exists already.
+    SessionExists,
+    /// The session was deleted.
+    SessionEnded,
     /// A first frame was not the first, or another frame came out of order.
     FrameOutOfOrder,
+    /// The events asked for are no longer kept.
+    ReplayExpired,
     /// The request id was used for a different request.
     RequestIdReused,
     /// Too many sessions, turns or queued inputs.
@@ -63,6 +71,12 @@ pub enum Reason {
     DeadlineExceeded,
     /// The turn was cancelled.
     Cancelled,
+    /// The store could not be written or read.
+    StoreUnavailable,
+    /// Another Converse stream took over the session's input.
+    InputTakenOver,
+    /// The caller named no tenant where the server wants one.
+    TenantRequired,
     /// A fault of this server.
     Internal,
 }
@@ -79,7 +93,8 @@ impl Reason {
             | Self::ModelStreamError
             | Self::UpstreamInternal
             | Self::UpstreamUnavailable
-            | Self::ShuttingDown => true,
+            | Self::ShuttingDown
+            | Self::StoreUnavailable => true,
             Self::InvalidRequest
             | Self::ModelRejectedRequest
             | Self::UnsupportedContent
@@ -88,7 +103,12 @@ impl Reason {
             | Self::SessionNotFound
             | Self::TurnNotFound
             | Self::CallNotPending
+            | Self::SessionExists
+            | Self::SessionEnded
             | Self::FrameOutOfOrder
+            | Self::ReplayExpired
+            | Self::InputTakenOver
+            | Self::TenantRequired
             | Self::RequestIdReused
             | Self::LimitExceeded
             | Self::QuotaExceeded
@@ -106,7 +126,7 @@ impl Reason {
 }
 
 /// What a caller is told of a failure.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct Failure {
     /// The reason, for programs.
@@ -122,7 +142,7 @@ pub struct Failure {
 }
 
 /// What is wrong with one field of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldViolation {
     /// The field's path, such as `options.temperature` or `messages[2].content[0].image`.
     pub field: String,

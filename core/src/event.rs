@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Failure,
@@ -88,7 +89,7 @@ pub enum Payload {
 }
 
 /// Receipt for a client frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameAccepted {
     /// The frame.
     pub frame_id: String,
@@ -103,7 +104,7 @@ pub struct FrameAccepted {
 }
 
 /// What was done with a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FrameOutcome {
     /// It took effect.
     Applied,
@@ -200,7 +201,7 @@ pub enum InterruptionCause {
 }
 
 /// Why generation stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum StopReason {
     /// A reason that this version does not know.
     Unknown,
@@ -237,7 +238,7 @@ pub enum StopReason {
 }
 
 /// States of a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TurnStatus {
     /// Runs.
     Running,
@@ -254,7 +255,7 @@ pub enum TurnStatus {
 }
 
 /// The outcome of a turn, or of the part of it up to a pause.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TurnResult {
     /// The turn.
     pub turn_id: Arc<str>,

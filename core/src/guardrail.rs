@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// What a guardrail did with one piece of input or output.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GuardrailOutcome {
     /// What was looked at.
     pub subject: GuardrailSubject,
@@ -26,7 +28,7 @@ pub struct GuardrailOutcome {
 }
 
 /// What a guardrail looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GuardrailSubject {
     /// The user's input.
     Input,
@@ -35,7 +37,7 @@ pub enum GuardrailSubject {
 }
 
 /// One finding of a guardrail.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GuardrailFinding {
     /// Policy that made it.
     pub policy: GuardrailPolicy,
@@ -56,7 +58,7 @@ pub struct GuardrailFinding {
 }
 
 /// Policies of a guardrail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GuardrailPolicy {
     /// Denied topics.
     Topic,

@@ -4,19 +4,40 @@
 //! the user's message after it. The owner keeps the last part by calling
 //! [`History::answer`] before anything else follows a message with open calls.
 
-use std::sync::Arc;
+mod repair;
 
+use std::{collections::BTreeSet, sync::Arc};
+
+pub(crate) use self::repair::NOT_KNOWN;
+pub use self::repair::Repair;
 use crate::{
     message::{Block, Message, Origin, Reasoning, Role},
+    saved::{self, HistoryChange},
     tool::ToolResult,
 };
 
 /// A conversation.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     messages: Vec<Arc<Message>>,
     size_bytes: usize,
     blocks: usize,
+    stored: Stored,
+}
+
+/// What of a history is kept elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stored {
+    /// Messages that are kept.
+    len: usize,
+    /// Of these, the first ones that are still the same.
+    same: usize,
+}
+
+impl PartialEq for History {
+    fn eq(&self, other: &Self) -> bool {
+        self.messages == other.messages
+    }
 }
 
 /// A point to which a history can be taken back.
@@ -60,11 +81,75 @@ impl History {
         }
     }
 
+    /// Takes up a history that was kept, and tells what was wrong with it.
+    ///
+    /// `is_open` says that the calls of the last message may want their results still.
+    pub(crate) fn restore(messages: Vec<Message>, is_open: bool) -> (Self, BTreeSet<Repair>) {
+        let len = messages.len();
+        let (messages, repairs) = repair::repaired(messages, is_open);
+        let history = Self {
+            size_bytes: messages.iter().map(Message::size_bytes).sum(),
+            blocks: messages.iter().map(|message| message.content.len()).sum(),
+            stored: Stored {
+                len,
+                same: if repairs.is_empty() { len } else { 0 },
+            },
+            messages: messages.into_iter().map(Arc::new).collect(),
+        };
+        (history, repairs)
+    }
+
+    /// Tells what has changed since it was last asked.
+    pub(crate) fn take_change(&mut self) -> Option<HistoryChange> {
+        let len = self.messages.len();
+        let Stored { len: stored, same } = self.stored;
+        if same == stored && stored == len {
+            return None;
+        }
+        self.stored = Stored { len, same: len };
+        Some(HistoryChange {
+            keep: same,
+            added: self.messages[same..].to_vec(),
+        })
+    }
+
+    /// Writes a mark of this history.
+    pub(crate) fn save_mark(&self, mark: &Mark) -> saved::Mark {
+        let here = mark.len.checked_sub(1).and_then(|at| self.messages.get(at));
+        let is_here = match (here, &mark.last) {
+            (Some(here), Some(last)) => Arc::ptr_eq(here, last),
+            (Some(_) | None, _) => false,
+        };
+        saved::Mark {
+            len: mark.len,
+            last: mark.last.clone().filter(|_| !is_here),
+        }
+    }
+
+    /// Reads a mark that [`History::save_mark`] wrote.
+    pub(crate) fn restore_mark(&self, saved: saved::Mark) -> Mark {
+        let len = saved.len.min(self.messages.len());
+        let mut before: Vec<Arc<Message>> = self.messages[..len].to_vec();
+        if let (Some(slot), Some(last)) = (before.last_mut(), saved.last) {
+            *slot = last;
+        }
+        Mark {
+            len,
+            last: before.last().cloned(),
+            size_bytes: before.iter().map(|message| message.size_bytes()).sum(),
+            blocks: before.iter().map(|message| message.content.len()).sum(),
+        }
+    }
+
     /// Forgets what came after `mark`.
     pub fn rollback(&mut self, mark: &Mark) {
         self.messages.truncate(mark.len);
-        if let (Some(slot), Some(last)) = (self.messages.last_mut(), &mark.last) {
+        self.stored.same = self.stored.same.min(self.messages.len());
+        if let (Some(slot), Some(last)) = (self.messages.last_mut(), &mark.last)
+            && !Arc::ptr_eq(slot, last)
+        {
             *slot = Arc::clone(last);
+            self.stored.same = self.stored.same.min(self.messages.len() - 1);
         }
         self.size_bytes = mark.size_bytes;
         self.blocks = mark.blocks;
@@ -177,8 +262,10 @@ impl History {
     fn push_shared(&mut self, message: Arc<Message>) {
         self.size_bytes += message.size_bytes();
         self.blocks += message.content.len();
+        let len = self.messages.len();
         match self.messages.last_mut() {
             Some(last) if last.role == message.role => {
+                self.stored.same = self.stored.same.min(len - 1);
                 let last = Arc::make_mut(last);
                 last.content.extend(message.content.iter().cloned());
                 last.origin = message.origin.clone().or(last.origin.take());

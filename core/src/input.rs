@@ -32,7 +32,7 @@ pub enum Input {
         /// The turn asked for.
         request: Box<TurnRequest>,
     },
-    /// A Converse stream was opened, under a name that no other has.
+    /// A Converse stream was opened, under a name that no other has; it takes the input over.
     StreamOpened(StreamId),
     /// A frame arrived.
     Frame {
@@ -128,6 +128,8 @@ pub struct TurnRequest {
 pub struct Frame {
     /// Its name, unique in the session.
     pub id: Option<String>,
+    /// What it says, in short: equal for frames that say the same.
+    pub digest: [u8; 32],
     /// What it carries.
     pub body: FrameBody,
 }
@@ -154,6 +156,11 @@ pub enum FrameBody {
         options: Box<TurnOptions>,
         /// Replaces the list of client tools, even by an empty one.
         replace_client_tools: bool,
+    },
+    /// The events up to this one have arrived, and may be forgotten.
+    Ack {
+        /// Sequence number of the newest event that was handled.
+        sequence: u64,
     },
     /// A frame that cannot be taken, with the reason; spoils the message whose parts it stands among.
     Invalid(Failure),

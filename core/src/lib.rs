@@ -21,6 +21,7 @@
 pub mod agent;
 pub mod assemble;
 pub mod budget;
+mod clock;
 pub mod command;
 pub mod error;
 pub mod event;
@@ -32,6 +33,7 @@ pub mod media;
 pub mod message;
 pub mod model;
 pub mod options;
+pub mod saved;
 pub mod session;
 pub mod tool;
 mod turn;
@@ -39,6 +41,7 @@ pub mod usage;
 
 pub use self::{
     agent::Agent,
+    clock::Clock,
     command::Command,
     error::{Failure, Reason},
     event::{Event, Payload, StopReason, TurnResult, TurnStatus},

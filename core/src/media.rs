@@ -1,9 +1,10 @@
 //! Media: where the bytes are, and in which format.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// Where media bytes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MediaSource {
     /// The bytes themselves.
     Bytes(Bytes),
@@ -22,7 +23,7 @@ impl MediaSource {
 }
 
 /// An S3 object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct S3Object {
     /// Its URI, beginning with `s3://`.
     pub uri: String,
@@ -34,7 +35,7 @@ pub struct S3Object {
 macro_rules! formats {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = [$($media_type:literal),+],)+ }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)+
         }

@@ -2,9 +2,10 @@
 
 mod citation;
 
-use std::time::Instant;
+use std::time::SystemTime;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 pub use self::citation::{Citation, CitationLocation, CitedText, Range};
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// Who wrote a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// The user, or tool results on the user's side.
     User,
@@ -24,7 +25,7 @@ pub enum Role {
 }
 
 /// One message of a conversation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// Who wrote it.
     pub role: Role,
@@ -35,14 +36,14 @@ pub struct Message {
 }
 
 /// Where a message was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The message's id.
     pub message_id: String,
     /// The turn's id; empty for context added between turns.
     pub turn_id: String,
     /// When it was made.
-    pub created: Instant,
+    pub created: SystemTime,
 }
 
 impl Message {
@@ -96,7 +97,7 @@ impl Message {
 }
 
 /// One block of content.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Block {
     /// Plain text.
     Text(String),
@@ -161,7 +162,7 @@ impl Block {
 }
 
 /// An image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// Its format.
     pub format: ImageFormat,
@@ -179,7 +180,7 @@ impl Image {
 }
 
 /// A document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// Neutral name shown to the model.
     pub name: String,
@@ -205,7 +206,7 @@ impl Document {
 }
 
 /// The content of a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DocumentBody {
     /// Bytes or an S3 object.
     Source(MediaSource),
@@ -216,7 +217,7 @@ pub enum DocumentBody {
 }
 
 /// A video.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Video {
     /// Its format.
     pub format: VideoFormat,
@@ -225,7 +226,7 @@ pub struct Video {
 }
 
 /// Recorded audio.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audio {
     /// Its format.
     pub format: AudioFormat,
@@ -236,7 +237,7 @@ pub struct Audio {
 }
 
 /// The model's reasoning, to be sent back unchanged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reasoning {
     /// Readable reasoning.
     Text {
@@ -250,7 +251,7 @@ pub enum Reasoning {
 }
 
 /// A search result given to the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SearchResult {
     /// Address or name of the source.
     pub source: String,
@@ -270,7 +271,7 @@ impl SearchResult {
 }
 
 /// Content for the guardrail.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GuardContent {
     /// Text.
     Text {
@@ -289,7 +290,7 @@ pub enum GuardContent {
 }
 
 /// What guarded text is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GuardQualifier {
     /// A source to ground on.
     GroundingSource,
@@ -300,14 +301,14 @@ pub enum GuardQualifier {
 }
 
 /// A prompt-cache point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachePoint {
     /// Lifetime; `None` means the provider's default.
     pub ttl: Option<CacheTtl>,
 }
 
 /// Lifetimes of a prompt cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CacheTtl {
     /// Five minutes.
     FiveMinutes,
@@ -335,7 +336,7 @@ impl CacheTtl {
 }
 
 /// A tool named in a mid-conversation change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolReference {
     /// Tool name.
     pub name: String,

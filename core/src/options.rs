@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -15,7 +16,8 @@ use crate::{
 };
 
 /// Settings of a turn; what is unset falls back to the session, then the agent, then the model.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TurnOptions {
     /// Model, inference profile, prompt or router id or ARN.
     pub model_id: Option<String>,
@@ -142,7 +144,7 @@ fn tighter<T: Ord>(own: Option<T>, base: Option<T>) -> Option<T> {
 }
 
 /// One block of a system prompt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SystemBlock {
     /// Text.
     Text(String),
@@ -153,7 +155,7 @@ pub enum SystemBlock {
 }
 
 /// Reasoning settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasoningOptions {
     /// Effort by name.
     pub effort: Option<String>,
@@ -162,7 +164,7 @@ pub struct ReasoningOptions {
 }
 
 /// Form wanted for the reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputFormat {
     /// Name of the schema; may be empty.
     pub name: String,
@@ -173,7 +175,7 @@ pub struct OutputFormat {
 }
 
 /// Automatic prompt caching.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheOptions {
     /// Caches the system prompt.
     pub system: bool,
@@ -186,7 +188,7 @@ pub struct CacheOptions {
 }
 
 /// Guardrail to apply.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardrailOptions {
     /// Guardrail id or ARN; empty means the agent's.
     pub guardrail_id: String,
@@ -219,7 +221,7 @@ impl GuardrailOptions {
 }
 
 /// How much of a guardrail's findings to return.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GuardrailTrace {
     /// Only whether it intervened.
     Disabled,
@@ -230,7 +232,7 @@ pub enum GuardrailTrace {
 }
 
 /// Whether streamed output waits for the guardrail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GuardrailStreamMode {
     /// Each piece is checked before it is sent.
     Sync,
@@ -239,7 +241,7 @@ pub enum GuardrailStreamMode {
 }
 
 /// Service tiers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServiceTier {
     /// `default`.
     Default,
@@ -272,7 +274,7 @@ impl ServiceTier {
 }
 
 /// Latency modes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LatencyMode {
     /// `standard`.
     Standard,

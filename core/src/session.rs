@@ -4,6 +4,7 @@ mod calls;
 mod ended;
 mod frames;
 mod inputs;
+mod keep;
 mod outbox;
 mod receipts;
 mod streams;
@@ -14,17 +15,18 @@ use std::{
     time::Instant,
 };
 
-use self::{ended::Ended, receipts::Receipts, streams::Stream};
+use self::{ended::Ended, keep::Unsaved, receipts::Receipts, streams::Stream};
 pub(crate) use self::{
     inputs::UserMessage,
     outbox::{Ids, Outbox},
 };
 use crate::{
     agent::Agent,
+    clock::Clock,
     command::Command,
     error::{Failure, Reason},
     event::{Event, Payload, TurnResult},
-    history::History,
+    history::{History, NOT_KNOWN},
     input::{Input, StepId, StreamId},
     limits::MAX_HISTORY_BLOCKS,
     message::{Block, Message, Origin},
@@ -49,6 +51,7 @@ pub struct Session {
     held: bool,
     ids: Ids,
     out: Outbox,
+    unsaved: Unsaved,
 }
 
 /// How a session begins.
@@ -65,6 +68,8 @@ pub struct Setup {
     /// The conversation so far; sendable as it is, save that the calls of its last message may
     /// want their results, as after a crash.
     pub messages: Vec<Message>,
+    /// A moment on both clocks, at or before the first input.
+    pub clock: Clock,
 }
 
 #[derive(Debug)]
@@ -78,12 +83,7 @@ impl Session {
     pub fn new(setup: Setup) -> Self {
         let mut history = History::default();
         history.extend(setup.messages);
-        history.answer(
-            Vec::new(),
-            "not known: the server stopped before the result came",
-            Vec::new(),
-            None,
-        );
+        history.answer(Vec::new(), NOT_KNOWN, Vec::new(), None);
         let limits = &setup.agent.limits;
         Self {
             id: setup.id.into(),
@@ -97,8 +97,12 @@ impl Session {
             streams: BTreeMap::new(),
             draining: false,
             held: false,
-            ids: Ids::new(setup.seed),
+            ids: Ids::new(setup.seed, setup.clock),
             out: Outbox::default(),
+            unsaved: Unsaved {
+                state: true,
+                options: true,
+            },
         }
     }
 
@@ -125,6 +129,14 @@ impl Session {
     /// Sequence number of the newest event; zero before the first.
     pub fn last_sequence(&self) -> u64 {
         self.out.last_sequence()
+    }
+
+    /// The turn that runs or is paused.
+    pub fn active_turn(&self) -> Option<&Arc<str>> {
+        match &self.state {
+            State::Active(turn) => Some(&turn.id),
+            State::Idle => None,
+        }
     }
 
     /// True when nothing runs and nothing waits to run; a paused turn does not run.
@@ -173,11 +185,10 @@ impl Session {
     }
 
     fn dispatch(&mut self, input: Input, now: Instant) {
+        self.unsaved.state |= changes_state(&input);
         match input {
             Input::Start { call, request } => self.start(call, *request, now),
-            Input::StreamOpened(stream) => {
-                self.streams.insert(stream, Stream::default());
-            }
+            Input::StreamOpened(stream) => self.open_stream(stream),
             Input::Frame { stream, frame } => self.take_frame(stream, *frame, now),
             Input::InputClosed(stream) => self.close_input(stream, now),
             Input::StreamGone { stream, cancel } => self.lose_stream(stream, cancel, now),
@@ -298,7 +309,7 @@ impl Session {
 
     fn context(&mut self, now: Instant) -> Context<'_> {
         Context {
-            live: self.streams.values().any(|stream| stream.input_open),
+            live: self.streams.values().any(Stream::is_heard),
             held: self.held,
             out: &mut self.out,
             history: &mut self.history,
@@ -397,6 +408,26 @@ impl Session {
     fn reject(&mut self, frame_id: Option<String>, failure: Failure) {
         self.out
             .tell(None, 0, 0, Payload::FrameRejected { frame_id, failure });
+    }
+}
+
+/// False for what changes the state only where it is told: the course of a model call.
+fn changes_state(input: &Input) -> bool {
+    match input {
+        Input::ModelOpened { .. } | Input::Model { .. } | Input::ModelHeld(_) | Input::Tick => {
+            false
+        }
+        Input::Start { .. }
+        | Input::StreamOpened(_)
+        | Input::Frame { .. }
+        | Input::InputClosed(_)
+        | Input::StreamGone { .. }
+        | Input::ModelEnded(_)
+        | Input::ModelFailed { .. }
+        | Input::Cancel { .. }
+        | Input::Shutdown
+        | Input::Kill
+        | Input::Fault => true,
     }
 }
 

@@ -3,15 +3,16 @@
 use std::{
     fmt,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
 
 use crate::message::{Document, Image, SearchResult, Video};
 
 /// A tool that the client runs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolSpec {
     /// Name: 1 to 64 of letters, digits, underscore, hyphen.
     pub name: String,
@@ -97,6 +98,19 @@ impl Schema {
     }
 }
 
+impl Serialize for Schema {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Schema {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
 impl PartialEq for Schema {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -110,7 +124,7 @@ impl fmt::Debug for Schema {
 }
 
 /// How the model may choose among tools.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToolChoice {
     /// The model decides.
     Auto,
@@ -123,7 +137,7 @@ pub enum ToolChoice {
 }
 
 /// A complete call of a tool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// Its id, given by the model.
     pub id: String,
@@ -134,7 +148,7 @@ pub struct ToolCall {
     /// Who runs it.
     pub executor: Executor,
     /// When the server stops waiting for the client's result.
-    pub expires: Option<Instant>,
+    pub expires: Option<SystemTime>,
     /// Same for every delivery of this call.
     pub idempotency_key: String,
 }
@@ -147,7 +161,7 @@ impl ToolCall {
 }
 
 /// Who runs a tool call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Executor {
     /// The client that reads the stream.
     Client,
@@ -156,7 +170,7 @@ pub enum Executor {
 }
 
 /// The result of a tool call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolResult {
     /// The call answered.
     pub call_id: String,
@@ -186,7 +200,7 @@ impl ToolResult {
 }
 
 /// One block of a tool result.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToolResultBlock {
     /// Plain text.
     Text(String),

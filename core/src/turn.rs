@@ -1,12 +1,15 @@
 //! One turn: a function for each state, from the user's message to the end.
 
 mod ending;
+mod keep;
 mod snapshot;
 mod step;
 mod tools;
 mod watch;
 
 use std::{sync::Arc, time::Instant};
+
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{ending::Ending, tools::Match};
 use self::{step::Step, tools::Pending};
@@ -69,8 +72,9 @@ struct Clock {
 }
 
 /// What the turn has given so far.
-#[derive(Debug, Default)]
-struct Answer {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Answer {
     message: Option<Arc<Message>>,
     stop_detail: String,
     additional_fields_json: String,
@@ -213,6 +217,7 @@ impl Turn {
             input_tokens,
             max_output_bytes: ctx.limits.max_output_bytes,
             held: ctx.held,
+            first_sequence: ctx.out.last_sequence(),
             now: ctx.now,
         };
         self.phase = Phase::Calling(Box::new(Step::new(&self.id, opening)));
@@ -359,6 +364,16 @@ impl Turn {
         self.steering.push(message);
     }
 
+    /// Makes what one stream asked for another's.
+    pub(crate) fn hand_over(&mut self, from: StreamId, to: StreamId) {
+        if self.stream == Some(from) {
+            self.stream = Some(to);
+        }
+        for message in &mut self.steering {
+            message.hand_over(from, to);
+        }
+    }
+
     /// Takes back the input that a stream brought and the model was not told.
     pub(crate) fn drop_steering(&mut self, stream: StreamId) -> Vec<UserMessage> {
         let (dropped, kept) = self
@@ -402,7 +417,7 @@ impl Turn {
         self.stream = None;
         self.continue_turn(ctx);
         for result in results {
-            self.take_result(result);
+            self.take_result(result, ctx);
         }
         self.go_on_with(words, ctx)
     }

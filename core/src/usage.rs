@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::message::CacheTtl;
 
 /// Tokens used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// Input tokens, as the provider bills them.
     pub input_tokens: u64,
@@ -28,7 +31,7 @@ pub struct Usage {
 }
 
 /// Cache writes of one lifetime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheWrite {
     /// The lifetime.
     pub ttl: CacheTtl,
@@ -65,7 +68,8 @@ impl Usage {
 }
 
 /// Times of a turn.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TurnMetrics {
     /// From receiving the request to the last event.
     pub total: Duration,
@@ -82,7 +86,7 @@ pub struct TurnMetrics {
 }
 
 /// What the provider granted of what was asked; empty where it did not say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantedService {
     /// Service tier.
     pub tier: String,

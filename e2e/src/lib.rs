@@ -12,8 +12,9 @@ use taiwa_server::{
     app,
     app::Server,
     config::{Config, LogFormat},
+    grpc::tenant::TenantSource,
     model::bedrock,
-    session, telemetry, transport,
+    session, store, telemetry, transport,
 };
 use taiwa_simulator::{Script, Simulator};
 use tonic::transport::{Channel, Endpoint};
@@ -44,6 +45,12 @@ pub struct Settings {
     pub more_agents: Vec<Agent>,
     /// Bounds of the sessions.
     pub sessions: session::Config,
+    /// Where sessions are kept; in memory unless set.
+    pub store: store::Place,
+    /// How a call's tenant is known.
+    pub tenants: TenantSource,
+    /// Sessions that a tenant may keep.
+    pub max_kept_sessions: u64,
     /// Bounds of connections.
     pub transport: transport::Config,
     /// Largest request, in bytes.
@@ -61,6 +68,9 @@ impl Default for Settings {
             options: TurnOptions::default(),
             more_agents: Vec::new(),
             sessions: session::Config::default(),
+            store: store::Place::Memory,
+            tenants: TenantSource::Single,
+            max_kept_sessions: 1_000_000,
             transport: transport::Config::default(),
             max_message_bytes: 32 << 20,
             shutdown_grace: Duration::from_secs(5),
@@ -191,6 +201,11 @@ fn config_for(simulator: &Simulator, settings: Settings) -> Config {
             ..bedrock::Config::default()
         },
         offline: None,
+        store: store::Config {
+            place: settings.store,
+            max_sessions_per_tenant: settings.max_kept_sessions,
+        },
+        tenants: settings.tenants,
         transport: settings.transport,
         sessions: settings.sessions,
         max_message_bytes: settings.max_message_bytes,

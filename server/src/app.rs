@@ -3,6 +3,7 @@
 use std::{
     io::Write as _,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -16,17 +17,23 @@ use tracing::{info, warn};
 use crate::{
     config::Config,
     grpc::{
-        agent::Service, convert::event, refusals::Refusals,
-        service::agent_service_server::AgentServiceServer,
+        agent::Service,
+        refusals::Refusals,
+        request_ids::{self, RequestIds},
+        service::{
+            agent_service_server::AgentServiceServer, session_service_server::SessionServiceServer,
+        },
+        sessions,
     },
     model::bedrock::{self, Bedrock},
     session::registry::Registry,
     shutdown::Signals,
+    store::{OpenError, Store, StoreError},
     transport::{self, Drain, Listener},
 };
 
-/// Name under which the agent service's health is told.
-const SERVICE_NAME: &str = "taiwa.v1.AgentService";
+/// Names under which the services' health is told.
+const SERVICE_NAMES: [&str; 2] = ["taiwa.v1.AgentService", "taiwa.v1.SessionService"];
 
 /// How long streams that were cut may take to tell their clients so.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -40,6 +47,12 @@ pub enum Error {
     /// The offline simulator cannot start.
     #[error("cannot start the offline simulator")]
     Simulator(#[from] taiwa_simulator::Error),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// What the store keeps cannot be read.
+    #[error("cannot read the sessions that are kept")]
+    Read(#[from] StoreError),
     /// The contract's descriptors cannot be served.
     #[error("cannot serve reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -73,9 +86,35 @@ pub async fn start(config: Config) -> Result<Server, Error> {
             (Some(simulator), bedrock)
         }
     };
-    let registry = Registry::new(config.sessions, Bedrock::connect(bedrock).await);
+    let store = Store::open(config.store).await?;
+    let bedrock = Bedrock::connect(bedrock).await;
+    let agents = config.agents;
+    let registry = Registry::new(config.sessions, Arc::clone(&agents), bedrock, store.clone());
+    let request_ids = RequestIds::default();
+    let since = SystemTime::now() - request_ids::REMEMBERED;
+    request_ids.restore(store.requests(since).await?);
+    let recovered = registry.recover().await?;
+    if recovered > 0 {
+        warn!(
+            sessions = recovered,
+            "took up what an earlier process left unfinished"
+        );
+    }
     let calls = TaskTracker::new();
-    let service = Service::new(config.agents, registry.clone(), calls.clone());
+    let tenants = config.tenants;
+    let sessions = sessions::Service::new(
+        Arc::clone(&agents),
+        registry.clone(),
+        request_ids.clone(),
+        tenants.clone(),
+    );
+    let service = Service::new(
+        agents,
+        registry.clone(),
+        request_ids,
+        tenants,
+        calls.clone(),
+    );
     let service = AgentServiceServer::new(service)
         .max_decoding_message_size(config.max_message_bytes)
         // What is sent is bounded by the limits of a session.
@@ -83,10 +122,18 @@ pub async fn start(config: Config) -> Result<Server, Error> {
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
 
+    let sessions = SessionServiceServer::new(sessions)
+        .max_decoding_message_size(config.max_message_bytes)
+        .max_encoding_message_size(usize::MAX)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+
     let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_service_status(SERVICE_NAME, ServingStatus::Serving)
-        .await;
+    for name in SERVICE_NAMES {
+        health
+            .set_service_status(name, ServingStatus::Serving)
+            .await;
+    }
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(taiwa::FILE_DESCRIPTOR_SET)
@@ -95,6 +142,7 @@ pub async fn start(config: Config) -> Result<Server, Error> {
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let routes = Routes::new(Refusals::new(service))
+        .add_service(Refusals::new(sessions))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
@@ -183,11 +231,12 @@ impl Server {
         health
             .set_service_status("", ServingStatus::NotServing)
             .await;
-        health
-            .set_service_status(SERVICE_NAME, ServingStatus::NotServing)
-            .await;
-        let notice = event::encode(&event::go_away(grace, SystemTime::now()));
-        registry.drain(notice).await;
+        for name in SERVICE_NAMES {
+            health
+                .set_service_status(name, ServingStatus::NotServing)
+                .await;
+        }
+        registry.drain(grace).await;
         drain.drain();
         calls.close();
         if tokio::time::timeout(grace, calls.wait()).await.is_err() {
@@ -208,6 +257,9 @@ impl Server {
             // It ends by the kill; a panic of the listener has nothing left to stop.
             let _ = listening.await;
         }
+        // The turns that were cut are told to the store as well as to their callers.
+        registry.settle().await;
+        registry.store().close().await;
         info!("stopped");
     }
 }

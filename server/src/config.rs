@@ -5,6 +5,7 @@
 
 mod args;
 mod file;
+mod store;
 mod units;
 
 use std::{
@@ -22,11 +23,15 @@ use taiwa_core::{Agent, Limits, TurnOptions, agent::SystemOverride};
 use taiwa_simulator::{Pace, Script};
 
 pub use self::{
-    args::{Args, LogFormat, Speed},
+    args::{Args, DurabilityLevel, LogFormat, Speed},
     file::{Fault, FileError, ModelId},
+    store::{StorePlace, StorePlaceError},
     units::{Size, Span, SpanOrZero, UnitError},
 };
-use crate::{agents::Agents, model::bedrock, session, telemetry, transport};
+use crate::{
+    agents::Agents, grpc::tenant::TenantSource, model::bedrock, session, store as store_config,
+    telemetry, transport,
+};
 
 /// Id of the one agent that there is without an agents file.
 const ASSISTANT: &str = "assistant";
@@ -45,6 +50,10 @@ pub struct Config {
     pub bedrock: bedrock::Config,
     /// The simulator that answers in place of Bedrock; `None` means Bedrock.
     pub offline: Option<taiwa_simulator::Config>,
+    /// Where sessions are kept.
+    pub store: store_config::Config,
+    /// How a call's tenant is known.
+    pub tenants: TenantSource,
     /// Bounds of connections.
     pub transport: transport::Config,
     /// Bounds of sessions.
@@ -69,6 +78,9 @@ pub enum Error {
          or use --offline to run without an AWS account"
     )]
     NoModel,
+    /// No place for the sessions.
+    #[error("no home directory to keep sessions in: give --store sqlite:PATH, or --store memory")]
+    NoStore,
     /// Two options that exclude each other.
     #[error("{option} and {other} exclude each other")]
     Conflict {
@@ -176,6 +188,11 @@ impl TryFrom<Args> for Config {
             agents: Arc::new(agents),
             bedrock: bedrock(&args)?,
             offline: offline(&args)?,
+            store: store(&args)?,
+            tenants: match args.tenant_header.clone() {
+                None => TenantSource::Single,
+                Some(header) => TenantSource::Header(header),
+            },
             transport: transport::Config {
                 max_connections: args.max_connections,
                 max_streams_per_connection: args.max_streams_per_connection,
@@ -186,6 +203,8 @@ impl TryFrom<Args> for Config {
             sessions: session::Config {
                 max_sessions: args.max_sessions.get(),
                 session_idle_timeout: args.session_idle_timeout.duration(),
+                session_ttl: args.session_ttl.duration(),
+                replay_window: args.replay_window.duration(),
                 stream_idle_timeout: args.stream_idle_timeout.duration(),
                 reader_stall_timeout: args.reader_stall_timeout.duration(),
                 max_frame_bytes: max_message_bytes,
@@ -223,6 +242,8 @@ impl Config {
             region = self.bedrock.region,
             profile = self.bedrock.profile,
             endpoint_url = self.bedrock.endpoint_url,
+            store = ?self.store,
+            tenants = ?self.tenants,
             transport = ?self.transport,
             sessions = ?self.sessions,
             max_message_bytes = self.max_message_bytes,
@@ -316,6 +337,24 @@ fn offline(args: &Args) -> Result<Option<taiwa_simulator::Config>, Error> {
     }))
 }
 
+fn store(args: &Args) -> Result<store_config::Config, Error> {
+    let place = args.store.clone().or_else(store::usual);
+    let place = match place.ok_or(Error::NoStore)? {
+        StorePlace::Memory => store_config::Place::Memory,
+        StorePlace::Sqlite(path) => store_config::Place::Sqlite {
+            path,
+            durability: match args.durability {
+                DurabilityLevel::Normal => store_config::Durability::Normal,
+                DurabilityLevel::Full => store_config::Durability::Full,
+            },
+        },
+    };
+    Ok(store_config::Config {
+        place,
+        max_sessions_per_tenant: args.max_kept_sessions.get() as u64,
+    })
+}
+
 fn event_log(args: &Args) -> Result<session::log::Config, Error> {
     let max = args.event_log_max;
     for (option, size) in [
@@ -329,6 +368,7 @@ fn event_log(args: &Args) -> Result<session::log::Config, Error> {
     Ok(session::log::Config {
         max_bytes: max.bytes(),
         keep_bytes: args.event_log_keep.bytes(),
+        keep_bytes_overall: args.event_log_keep_overall.bytes(),
         window_bytes: args.event_log_window.bytes(),
     })
 }

@@ -70,8 +70,7 @@ pub enum Place {
 /// What a power loss may cost; a process that is killed loses nothing either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// What was written in the last moments: since the write-ahead log was last moved to the
-    /// file, which is after a second without a write, or after some 1,000 pages.
+    /// What was written in about the last second.
     Normal,
     /// Nothing; each transaction waits for the disk.
     Full,

@@ -20,7 +20,15 @@ pub(super) async fn run(upstream: SocketAddr) -> Result<()> {
 }
 
 fn config(upstream: SocketAddr) -> Result<Config> {
-    let arguments = ["taiwa-server", "--listen", "127.0.0.1:0", "--model", MODEL];
+    let arguments = [
+        "taiwa-server",
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        "memory",
+        "--model",
+        MODEL,
+    ];
     let config = Config::load(arguments.map(OsString::from))?;
     Ok(Config {
         bedrock: bedrock::Config {

@@ -1,7 +1,9 @@
 //! Generated text with its sources.
 
+use serde::{Deserialize, Serialize};
+
 /// Generated text with its sources.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CitedText {
     /// The text, in pieces as the model gave it.
     pub texts: Vec<String>,
@@ -10,7 +12,7 @@ pub struct CitedText {
 }
 
 /// A pointer to a source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Citation {
     /// Title of the source; may be empty.
     pub title: String,
@@ -41,7 +43,7 @@ impl Citation {
 }
 
 /// A place in a source; indexes count from 0.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CitationLocation {
     /// A web page.
     Web {
@@ -61,7 +63,7 @@ pub enum CitationLocation {
 }
 
 /// A range within one of the request's sources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
     /// Which source, from 0.
     pub index: i32,

@@ -11,6 +11,7 @@ pub(super) struct Ended {
     size_bytes: usize,
     max: usize,
     max_bytes: usize,
+    new: Vec<TurnResult>,
 }
 
 impl Ended {
@@ -20,6 +21,7 @@ impl Ended {
             size_bytes: 0,
             max,
             max_bytes,
+            new: Vec::new(),
         }
     }
 
@@ -35,6 +37,17 @@ impl Ended {
     }
 
     pub(super) fn push(&mut self, result: TurnResult) {
+        self.new.push(result.clone());
+        self.restore(result);
+    }
+
+    /// Tells the results since it was last asked.
+    pub(super) fn take_new(&mut self) -> Vec<TurnResult> {
+        std::mem::take(&mut self.new)
+    }
+
+    /// Takes up a result that was kept.
+    pub(super) fn restore(&mut self, result: TurnResult) {
         self.size_bytes += size_of(&result);
         self.results.push_back(result);
         while self.results.len() > 1

@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Session, State, not_pending, too_large};
+use super::{Session, State, not_pending, receipts::Known, too_large};
 use crate::{
+    command::Command,
     error::{Failure, Reason},
     event::{FrameAccepted, FrameOutcome, InterruptionCause, Payload},
     input::{Frame, FrameBody, StreamId},
@@ -32,14 +33,30 @@ impl Receipt {
 
 impl Session {
     pub(super) fn take_frame(&mut self, stream: StreamId, frame: Frame, now: Instant) {
-        let Frame { id, body } = frame;
-        if let Some(known) = id.as_deref().and_then(|id| self.receipts.find(id)) {
-            let receipt = FrameAccepted {
-                duplicate: true,
-                ..known.clone()
-            };
-            self.out.tell(None, 0, 0, Payload::FrameAccepted(receipt));
-            return;
+        let Frame { id, digest, body } = frame;
+        match self.receipts.meet(id.as_deref(), digest) {
+            Known::Repeat(known) => {
+                let receipt = FrameAccepted {
+                    duplicate: true,
+                    ..known
+                };
+                self.out.tell(None, 0, 0, Payload::FrameAccepted(receipt));
+                return;
+            }
+            Known::Reused => {
+                let text = "this frame_id was used for another frame";
+                return self.reject(id, Failure::new(Reason::RequestIdReused, text));
+            }
+            Known::First => {}
+        }
+        if self.is_taken_over(stream) {
+            let text = "another Converse stream has taken over the input of this session";
+            let failure = Failure::new(Reason::InputTakenOver, text);
+            return self.out.command(Command::Refuse {
+                stream,
+                frame_id: id,
+                failure,
+            });
         }
         match body {
             FrameBody::Setup => self.accept(id, Receipt::new(FrameOutcome::Applied, None)),
@@ -57,6 +74,7 @@ impl Session {
             } => {
                 self.take_update(id, *options, replace_client_tools);
             }
+            FrameBody::Ack { sequence } => self.take_ack(id, sequence),
             FrameBody::Invalid(failure) => self.take_invalid(stream, id, failure),
         }
     }
@@ -115,7 +133,7 @@ impl Session {
                 self.accept(frame_id, Receipt::new(FrameOutcome::Applied, turn_id));
                 self.drive(now, |turn, ctx| {
                     turn.continue_for(stream, ctx);
-                    turn.take_result(result);
+                    turn.take_result(result, ctx);
                     turn.wait_for_rest(ctx)
                 });
             }
@@ -197,6 +215,16 @@ impl Session {
         }
     }
 
+    fn take_ack(&mut self, frame_id: Option<String>, sequence: u64) {
+        let newest = self.out.last_sequence();
+        if sequence > newest {
+            let text = format!("must not be above {newest}, the newest event of this session");
+            return self.reject(frame_id, Failure::invalid("ack.sequence", text));
+        }
+        self.out.command(Command::Forget(sequence));
+        self.accept(frame_id, Receipt::new(FrameOutcome::Applied, None));
+    }
+
     fn take_update(
         &mut self,
         frame_id: Option<String>,
@@ -204,6 +232,7 @@ impl Session {
         replace_client_tools: bool,
     ) {
         let tools = replace_client_tools.then(|| options.client_tools.clone());
+        self.unsaved.options = true;
         self.options = options.over(&self.options);
         if let Some(tools) = tools {
             self.options.client_tools = tools;

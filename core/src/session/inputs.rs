@@ -10,6 +10,7 @@ use crate::{
     input::{InputPolicy, StreamId, UserInput},
     limits::MAX_MESSAGE_BLOCKS,
     message::Block,
+    saved::Words,
     turn::Ending,
 };
 
@@ -29,6 +30,33 @@ pub(crate) struct UserMessage {
 impl UserMessage {
     pub(crate) fn size_bytes(&self) -> usize {
         size_of(&self.content)
+    }
+
+    /// Makes what one stream brought another's.
+    pub(crate) fn hand_over(&mut self, from: StreamId, to: StreamId) {
+        if self.stream == Some(from) {
+            self.stream = Some(to);
+        }
+    }
+
+    pub(crate) fn save(&self) -> Words {
+        Words {
+            frame_id: self.frame_id.clone(),
+            parts: self.parts.clone(),
+            content: self.content.clone(),
+            context_only: self.context_only,
+        }
+    }
+
+    /// Takes up what was kept; the stream that brought it is no more.
+    pub(crate) fn restore(saved: Words) -> Self {
+        Self {
+            frame_id: saved.frame_id,
+            parts: saved.parts,
+            stream: None,
+            content: saved.content,
+            context_only: saved.context_only,
+        }
     }
 }
 
@@ -60,6 +88,11 @@ impl InputBuffer {
         let parts = self.discard().unwrap_or_default();
         self.refused = more_follows;
         parts
+    }
+
+    /// Ids of the parts, when there are parts.
+    pub(super) fn parts(&self) -> Option<&[String]> {
+        (self.len > 0).then_some(&*self.parts)
     }
 
     /// True between the first part of a message and its last.
@@ -102,7 +135,7 @@ impl Session {
         let Some(stream) = self
             .streams
             .get_mut(&stream_id)
-            .filter(|stream| stream.input_open)
+            .filter(|stream| stream.is_heard())
         else {
             let text = "the stream's input was closed";
             return self.reject(frame_id, Failure::new(Reason::FrameOutOfOrder, text));

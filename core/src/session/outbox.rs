@@ -1,12 +1,15 @@
 //! What a session gives out: events and commands in order, and ids.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 
 use crate::{
+    clock::Clock,
     command::Command,
     event::{Event, Payload},
     input::StepId,
     message::Origin,
+    saved::{CallChange, CallState, Saved},
+    tool::ToolCall,
 };
 
 /// What goes out, in order.
@@ -16,6 +19,9 @@ pub(crate) struct Outbox {
     commands: VecDeque<Command>,
     sequence: u64,
     turn_sequence: u64,
+    calls: Vec<CallChange>,
+    /// Something was told that is more than a piece of the model's output.
+    has_news: bool,
 }
 
 impl Outbox {
@@ -28,6 +34,7 @@ impl Outbox {
         payload: Payload,
     ) {
         self.sequence += 1;
+        self.has_news |= !is_output(&payload);
         if turn_id.is_some() {
             self.turn_sequence = self.sequence;
         }
@@ -38,6 +45,34 @@ impl Outbox {
             block_index,
             payload,
         });
+    }
+
+    /// Goes on where an earlier process ended.
+    pub(super) fn restore(sequence: u64, turn_sequence: u64) -> Self {
+        Self {
+            sequence,
+            turn_sequence,
+            ..Self::default()
+        }
+    }
+
+    /// Notes that a tool call has come to another state.
+    pub(crate) fn note_call(&mut self, turn_id: &Arc<str>, call: &ToolCall, state: CallState) {
+        self.calls.push(CallChange {
+            turn_id: Arc::clone(turn_id),
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            state,
+        });
+    }
+
+    pub(super) fn take_calls(&mut self) -> Vec<CallChange> {
+        mem::take(&mut self.calls)
+    }
+
+    /// Tells once whether more was told than pieces of the model's output.
+    pub(super) fn take_news(&mut self) -> bool {
+        mem::take(&mut self.has_news)
     }
 
     pub(crate) fn command(&mut self, command: Command) {
@@ -62,23 +97,71 @@ impl Outbox {
     }
 }
 
-/// Ids that the session gives.
+/// True for a piece of the model's output, of which the log alone is kept until its step ends.
+fn is_output(payload: &Payload) -> bool {
+    match payload {
+        Payload::BlockStarted(_)
+        | Payload::TextDelta(_)
+        | Payload::ReasoningDelta(_)
+        | Payload::ToolCallDelta { .. }
+        | Payload::CitationDelta(_)
+        | Payload::ImageDelta(_)
+        | Payload::BlockCompleted(_) => true,
+        Payload::FrameAccepted(_)
+        | Payload::FrameRejected { .. }
+        | Payload::TurnStarted { .. }
+        | Payload::StepStarted { .. }
+        | Payload::StepCompleted(_)
+        | Payload::ToolCall(_)
+        | Payload::ToolCallsCancelled(_)
+        | Payload::Guardrail(_)
+        | Payload::Interrupted(_)
+        | Payload::Usage(_)
+        | Payload::TurnEnded(_) => false,
+    }
+}
+
+/// Ids and times that the session gives.
 #[derive(Debug)]
 pub(crate) struct Ids {
     seed: String,
     turns: u64,
     messages: u64,
     steps: u64,
+    clock: Clock,
 }
 
 impl Ids {
-    pub(super) fn new(seed: String) -> Self {
+    pub(super) fn new(seed: String, clock: Clock) -> Self {
         Self {
             seed,
             turns: 0,
             messages: 0,
             steps: 0,
+            clock,
         }
+    }
+
+    /// Goes on where an earlier process ended.
+    pub(super) fn restore(saved: &Saved, clock: Clock) -> Self {
+        Self {
+            seed: saved.seed.clone(),
+            turns: saved.turns,
+            messages: saved.messages,
+            steps: saved.steps,
+            clock,
+        }
+    }
+
+    pub(super) fn save(&self, saved: &mut Saved) {
+        saved.seed.clone_from(&self.seed);
+        saved.turns = self.turns;
+        saved.messages = self.messages;
+        saved.steps = self.steps;
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(super) fn turn(&mut self) -> Arc<str> {
@@ -117,7 +200,7 @@ impl Ids {
         Origin {
             message_id: format!("msg_{}_{}", self.seed, self.messages),
             turn_id: turn_id.to_owned(),
-            created: now,
+            created: self.clock.system_at(now),
         }
     }
 }

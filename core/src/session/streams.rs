@@ -11,33 +11,76 @@ use crate::{
 };
 
 /// A Converse stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Stream {
-    pub(super) input_open: bool,
+    pub(super) input: InputState,
     pub(super) buffer: InputBuffer,
 }
 
-impl Default for Stream {
-    fn default() -> Self {
-        Self {
-            input_open: true,
-            buffer: InputBuffer::default(),
-        }
-    }
+/// Whether a stream brings frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum InputState {
+    /// It does.
+    #[default]
+    Open,
+    /// Another stream does in its place.
+    TakenOver,
+    /// It was half-closed.
+    Closed,
 }
 
 impl Stream {
+    pub(super) fn is_heard(&self) -> bool {
+        self.input == InputState::Open
+    }
+
+    /// Ids of the parts of a message whose last part has not come.
+    pub(super) fn parts(&self) -> Option<&[String]> {
+        self.buffer.parts()
+    }
+
     pub(super) fn buffered_bytes(&self) -> usize {
         self.buffer.size_bytes()
     }
 }
 
 impl Session {
+    /// Opens a stream, which brings the session's frames from here on.
+    ///
+    /// What an earlier stream had asked for is the new one's: they are the same client's, which
+    /// has come back before it was seen to go.
+    pub(super) fn open_stream(&mut self, id: StreamId) {
+        let mut unfinished = Vec::new();
+        for (earlier, stream) in &mut self.streams {
+            if !stream.is_heard() {
+                continue;
+            }
+            stream.input = InputState::TakenOver;
+            unfinished.push(std::mem::take(&mut stream.buffer));
+            self.out.command(Command::TakeOver(*earlier));
+            if let State::Active(turn) = &mut self.state {
+                turn.hand_over(*earlier, id);
+            }
+            for message in &mut self.queue {
+                message.hand_over(*earlier, id);
+            }
+        }
+        self.streams.insert(id, Stream::default());
+        for buffer in unfinished {
+            self.refuse_unfinished(buffer);
+        }
+    }
+
+    pub(super) fn is_taken_over(&self, id: StreamId) -> bool {
+        let stream = self.streams.get(&id);
+        stream.is_some_and(|stream| stream.input == InputState::TakenOver)
+    }
+
     pub(super) fn close_input(&mut self, stream: StreamId, now: Instant) {
         let Some(stream) = self.streams.get_mut(&stream) else {
             return;
         };
-        stream.input_open = false;
+        stream.input = InputState::Closed;
         let buffer = std::mem::take(&mut stream.buffer);
         self.refuse_unfinished(buffer);
         self.pause_unheard(now);
@@ -47,8 +90,9 @@ impl Session {
         let Some(stream) = self.streams.remove(&id) else {
             return;
         };
+        let was_taken_over = stream.input == InputState::TakenOver;
         self.refuse_unfinished(stream.buffer);
-        if cancel {
+        if cancel && !was_taken_over {
             self.cancel_work_of(id, now);
         }
         self.pause_unheard(now);
@@ -85,19 +129,22 @@ impl Session {
 
     /// A message whose last part will not come is refused as a whole.
     fn refuse_unfinished(&mut self, mut buffer: InputBuffer) {
-        let Some(parts) = buffer.discard() else {
-            return;
-        };
+        if let Some(parts) = buffer.discard() {
+            self.refuse_parts(&parts);
+        }
+    }
+
+    pub(super) fn refuse_parts(&mut self, parts: &[String]) {
         let failure = Failure::new(
             Reason::FrameOutOfOrder,
             "the stream's input ended before the message's last part",
         );
-        self.refuse(&parts, parts.last().cloned(), failure);
+        self.refuse(parts, parts.last().cloned(), failure);
     }
 
     /// Pauses a turn that waits for tool results which no stream can bring.
     fn pause_unheard(&mut self, now: Instant) {
-        if !self.streams.values().any(|stream| stream.input_open) {
+        if !self.streams.values().any(Stream::is_heard) {
             self.drive(now, |turn, _| turn.nobody_answers());
         }
     }
@@ -109,10 +156,11 @@ impl Session {
         }
         let out = &mut self.out;
         self.streams.retain(|id, stream| {
-            if !stream.input_open {
+            let is_over = stream.input == InputState::Closed;
+            if is_over {
                 out.command(Command::EndStream(*id));
             }
-            stream.input_open
+            !is_over
         });
     }
 }

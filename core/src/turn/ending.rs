@@ -71,6 +71,18 @@ impl Ending {
         )
     }
 
+    /// The process ended while the model spoke.
+    ///
+    /// The user's words stay even when nothing was said to them: their receipt was told.
+    pub(crate) fn lost() -> Self {
+        let text = "the server stopped before the turn ended";
+        let failure = Failure::new(Reason::ShuttingDown, text);
+        Self {
+            keep: Keep::Words,
+            ..Self::incomplete(failure)
+        }
+    }
+
     /// A deadline passed.
     pub(crate) fn deadline(text: &str, stop_reason: StopReason) -> Self {
         let failure = Failure::new(Reason::DeadlineExceeded, text);

@@ -41,6 +41,8 @@ pub(super) struct Step {
     first_output: Option<Instant>,
     stop: Option<MessageStop>,
     metadata: Option<Box<ModelMetadata>>,
+    /// The event that told of its beginning.
+    first_sequence: u64,
 }
 
 /// How a model call begins.
@@ -52,6 +54,7 @@ pub(super) struct Opening {
     pub(super) input_tokens: u64,
     pub(super) max_output_bytes: usize,
     pub(super) held: bool,
+    pub(super) first_sequence: u64,
     pub(super) now: Instant,
 }
 
@@ -112,7 +115,43 @@ impl Step {
             first_output: None,
             stop: None,
             metadata: None,
+            first_sequence: opening.first_sequence,
         }
+    }
+
+    /// A call that an earlier process made, and of which `output` was told.
+    pub(super) fn lost(
+        id: StepId,
+        index: u32,
+        input_tokens: u64,
+        output: Vec<Block>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id,
+            index,
+            reservation: Reservation::default(),
+            input_tokens,
+            assembler: Assembler::of(output),
+            link: Link::Ended,
+            called: now,
+            quiet_since: now,
+            heard: true,
+            held: false,
+            first_output: None,
+            stop: None,
+            metadata: None,
+            first_sequence: 0,
+        }
+    }
+
+    pub(super) fn first_sequence(&self) -> u64 {
+        self.first_sequence
+    }
+
+    /// Estimated tokens of what the model was sent.
+    pub(super) fn input_tokens(&self) -> u64 {
+        self.input_tokens
     }
 
     pub(super) fn id(&self) -> StepId {

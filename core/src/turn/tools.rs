@@ -6,12 +6,14 @@ use serde_json::Value;
 
 use super::{Context, Ending, Flow, Phase, Turn};
 use crate::{
+    clock::Clock,
     error::{Failure, Reason},
     event::{Payload, StopReason},
     input::StreamId,
     limits::{MAX_CLIENT_TOOL_TIMEOUT, after},
     message::{Block, Message},
     options::TurnOptions,
+    saved::{self, CallState},
     tool::{ToolCall, ToolResult},
 };
 
@@ -26,6 +28,8 @@ pub(super) struct Pending {
 struct PendingCall {
     call: ToolCall,
     result: Option<ToolResult>,
+    /// When its result is no longer waited for; `None` for one that was not handed out.
+    deadline: Option<Instant>,
 }
 
 /// How a result met its call.
@@ -46,14 +50,43 @@ impl Pending {
     }
 
     fn open(&self) -> impl Iterator<Item = &ToolCall> {
-        self.calls
-            .iter()
-            .filter(|pending| pending.result.is_none())
-            .map(|pending| &pending.call)
+        self.waiting().map(|pending| &pending.call)
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &PendingCall> {
+        self.calls.iter().filter(|pending| pending.result.is_none())
+    }
+
+    pub(super) fn since(&self) -> Instant {
+        self.since
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.open().filter_map(|call| call.expires).min()
+        self.waiting().filter_map(|pending| pending.deadline).min()
+    }
+
+    /// Takes up calls that were kept.
+    pub(super) fn restore(calls: Vec<saved::Pending>, since: Instant, clock: &Clock) -> Self {
+        let calls = calls.into_iter().map(|saved::Pending { call, result }| {
+            let deadline = call.expires.map(|expires| clock.instant_at(expires));
+            PendingCall {
+                call,
+                result,
+                deadline,
+            }
+        });
+        Self {
+            calls: calls.collect(),
+            since,
+        }
+    }
+
+    pub(super) fn save(&self) -> Vec<saved::Pending> {
+        let calls = self.calls.iter().map(|pending| saved::Pending {
+            call: pending.call.clone(),
+            result: pending.result.clone(),
+        });
+        calls.collect()
     }
 
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
@@ -74,17 +107,25 @@ impl Turn {
         let mut calls = Vec::new();
         for call in message.open_calls() {
             let mut call = call.clone();
+            let mut deadline = None;
             let result = match check(&call, &self.options) {
                 Ok(timeout) => {
                     let timeout = timeout.unwrap_or(ctx.limits.client_tool_timeout);
-                    call.expires = Some(after(ctx.now, timeout.min(MAX_CLIENT_TOOL_TIMEOUT)));
+                    let expires = after(ctx.now, timeout.min(MAX_CLIENT_TOOL_TIMEOUT));
+                    deadline = Some(expires);
+                    call.expires = Some(ctx.ids.clock().system_at(expires));
+                    ctx.out.note_call(&self.id, &call, CallState::Started);
                     self.answer.usage.tool_calls += 1;
                     self.tell(ctx, Payload::ToolCall(call.clone()));
                     None
                 }
                 Err(text) => Some(ToolResult::error(call.id.clone(), text)),
             };
-            calls.push(PendingCall { call, result });
+            calls.push(PendingCall {
+                call,
+                result,
+                deadline,
+            });
         }
         self.phase = Phase::AwaitingTools(Pending {
             calls,
@@ -148,7 +189,7 @@ impl Turn {
     }
 
     /// Takes the result of an open call.
-    pub(crate) fn take_result(&mut self, result: ToolResult) {
+    pub(crate) fn take_result(&mut self, result: ToolResult, ctx: &mut Context<'_>) {
         let Phase::AwaitingTools(pending) = &mut self.phase else {
             return;
         };
@@ -157,6 +198,7 @@ impl Turn {
             .iter_mut()
             .find(|pending| pending.call.id == result.call_id && pending.result.is_none());
         if let Some(call) = call {
+            ctx.out.note_call(&self.id, &call.call, CallState::Finished);
             call.result = Some(result);
         }
     }
@@ -190,10 +232,12 @@ impl Turn {
         };
         let mut expired = Vec::new();
         for pending in &mut pending.calls {
-            let late = pending.call.expires.is_some_and(|expires| expires <= now);
+            let late = pending.deadline.is_some_and(|deadline| deadline <= now);
             if pending.result.is_none() && late {
                 let text = "the client did not answer this call in time; its effect is not known";
                 pending.result = Some(ToolResult::error(pending.call.id.clone(), text));
+                ctx.out
+                    .note_call(&self.id, &pending.call, CallState::Unknown);
                 expired.push(pending.call.id.clone());
             }
         }
@@ -258,6 +302,9 @@ impl Turn {
             self.phase = phase;
             return;
         };
+        for call in pending.open() {
+            ctx.out.note_call(&self.id, call, CallState::Unknown);
+        }
         let open: Vec<String> = pending.open().map(|call| call.id.clone()).collect();
         let origin = ctx.ids.origin(&self.id, ctx.now);
         self.made.extend(ctx.history.answer(

@@ -14,6 +14,7 @@ use clap::{
 
 use super::{
     file::ModelId,
+    store::StorePlace,
     units::{Size, Span, SpanOrZero},
 };
 use crate::{session, telemetry, transport};
@@ -67,7 +68,36 @@ pub struct Args {
     #[arg(long, env = "TAIWA_ENDPOINT_URL", value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub endpoint_url: Option<String>,
 
-    /// Sessions held at once; beyond them quiet ones are forgotten, then callers are refused.
+    /// Where sessions are kept: `memory`, or `sqlite:` and a file; unset means a file in the user's state directory.
+    #[arg(long, env = "TAIWA_STORE", value_name = "STORE")]
+    pub store: Option<StorePlace>,
+
+    /// What survives a power loss: `normal` may lose the last moments, `full` loses nothing; a killed process loses nothing either way.
+    #[arg(
+        long, env = "TAIWA_DURABILITY", value_name = "LEVEL",
+        value_enum, default_value_t = DurabilityLevel::Normal,
+    )]
+    pub durability: DurabilityLevel,
+
+    /// How long a session is kept after its last use, where its creator names no time.
+    #[arg(
+        long, env = "TAIWA_SESSION_TTL", value_name = "DURATION",
+        default_value_t = Span::new(session::Config::default().session_ttl),
+    )]
+    pub session_ttl: Span,
+
+    /// Sessions that one tenant may keep.
+    #[arg(
+        long, env = "TAIWA_MAX_KEPT_SESSIONS", value_name = "COUNT",
+        default_value_t = NonZeroUsize::new(1_000_000).unwrap_or(NonZeroUsize::MIN),
+    )]
+    pub max_kept_sessions: NonZeroUsize,
+
+    /// Metadata key that names a call's tenant, as a trusted proxy sets it; unset means there is one tenant.
+    #[arg(long, env = "TAIWA_TENANT_HEADER", value_name = "KEY")]
+    pub tenant_header: Option<http::HeaderName>,
+
+    /// Sessions held in memory at once; beyond them quiet ones leave it, then callers are refused.
     #[arg(
         long, env = "TAIWA_MAX_SESSIONS", value_name = "COUNT",
         default_value_t = NonZeroUsize::new(session::Config::default().max_sessions).unwrap_or(NonZeroUsize::MIN),
@@ -95,7 +125,7 @@ pub struct Args {
     )]
     pub max_message_size: Size,
 
-    /// How long a session without turns and readers is remembered.
+    /// How long a session without turns and readers stays in memory.
     #[arg(
         long, env = "TAIWA_SESSION_IDLE_TIMEOUT", value_name = "DURATION",
         default_value_t = Span::new(session::Config::default().session_idle_timeout),
@@ -123,12 +153,26 @@ pub struct Args {
     )]
     pub event_log_max: Size,
 
-    /// How much of a session's events is kept after all have read them, for repeated requests.
+    /// How long events stay replayable after their turn.
+    #[arg(
+        long, env = "TAIWA_REPLAY_WINDOW", value_name = "DURATION",
+        default_value_t = Span::new(session::Config::default().replay_window),
+    )]
+    pub replay_window: Span,
+
+    /// How much of a session's events is kept after all have read them, for replay.
     #[arg(
         long, env = "TAIWA_EVENT_LOG_KEEP", value_name = "SIZE",
         default_value_t = Size::new(session::log::Config::default().keep_bytes),
     )]
     pub event_log_keep: Size,
+
+    /// How much of all sessions' events is kept together for replay, in memory.
+    #[arg(
+        long, env = "TAIWA_EVENT_LOG_KEEP_OVERALL", value_name = "SIZE",
+        default_value_t = Size::new(session::log::Config::default().keep_bytes_overall),
+    )]
+    pub event_log_keep_overall: Size,
 
     /// How far a reader that paces the model may lag behind before the model is held.
     #[arg(
@@ -177,6 +221,15 @@ pub enum Speed {
     Real,
     /// No delays.
     Max,
+}
+
+/// What survives a power loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DurabilityLevel {
+    /// All but the last moments.
+    Normal,
+    /// All that was told.
+    Full,
 }
 
 /// Form of the log.

@@ -55,6 +55,13 @@ fn every_option_reaches_its_place() {
         "--max-connection-age=11m",
         "--max-connection-age-grace=0s",
         "--shutdown-grace=0s",
+        "--replay-window=13m",
+        "--session-ttl=14m",
+        "--event-log-keep-overall=12KiB",
+        "--store=sqlite:/var/lib/taiwa.db",
+        "--durability=full",
+        "--max-kept-sessions=15",
+        "--tenant-header=x-tenant",
         "--log-format=json",
         "--log=warn,taiwa_server=trace",
     ]);
@@ -68,16 +75,31 @@ fn every_option_reaches_its_place() {
         session::Config {
             max_sessions: 3,
             session_idle_timeout: Duration::from_secs(7),
+            session_ttl: Duration::from_secs(14 * 60),
+            replay_window: Duration::from_secs(13 * 60),
             stream_idle_timeout: Duration::from_secs(8),
             reader_stall_timeout: Duration::from_secs(9),
             max_frame_bytes: 6 << 20,
             log: session::log::Config {
                 max_bytes: 10 << 10,
                 keep_bytes: 1 << 10,
+                keep_bytes_overall: 12 << 10,
                 window_bytes: 2 << 10,
             },
         }
     );
+    assert_eq!(
+        config.store,
+        store_config::Config {
+            place: store_config::Place::Sqlite {
+                path: "/var/lib/taiwa.db".into(),
+                durability: store_config::Durability::Full,
+            },
+            max_sessions_per_tenant: 15,
+        }
+    );
+    let header = http::HeaderName::from_static("x-tenant");
+    assert_eq!(config.tenants, TenantSource::Header(header));
     assert_eq!(config.max_message_bytes, 6 << 20);
     assert_eq!(
         config.transport,

@@ -6,27 +6,31 @@ use futures_util::StreamExt as _;
 use prost::Message as _;
 use taiwa::v1 as pb;
 use taiwa_core::{
-    Agent, Failure, ModelRequest, Reason, TurnOptions, command::Started, history::History,
+    Agent, Failure, ModelRequest, Reason, TurnResult, command::Started, history::History,
 };
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{
     converse,
     convert::{self, request::Invocation},
     deadline,
     events::Events,
-    request_ids::{self, Answer, Claim, Fingerprint, RequestIds},
+    request_ids::{self, Claim, Fingerprint, RequestIds},
     service::agent_service_server::AgentService,
     status,
+    tenant::TenantSource,
 };
 use crate::{
     agents::Agents,
     session::{
+        self, Answer, Claimed,
+        handle::{Ended, Handle},
         reader::{OnGone, Options, Reader},
-        registry::{Beginning, Ended, Handle, Registry},
+        registry::{Beginning, Registry},
     },
+    store::Key,
 };
 
 /// Agents on a page where the caller names no number, and the most that it may name.
@@ -38,48 +42,76 @@ pub struct Service {
     pub(super) agents: Arc<Agents>,
     pub(super) registry: Registry,
     pub(super) request_ids: RequestIds,
+    tenants: TenantSource,
     calls: TaskTracker,
+}
+
+/// Who calls, and until when.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) tenant: Arc<str>,
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Service {
     /// Makes the service; `calls` tracks the calls under way.
-    pub fn new(agents: Arc<Agents>, registry: Registry, calls: TaskTracker) -> Self {
+    pub fn new(
+        agents: Arc<Agents>,
+        registry: Registry,
+        request_ids: RequestIds,
+        tenants: TenantSource,
+        calls: TaskTracker,
+    ) -> Self {
         Self {
             agents,
             registry,
-            request_ids: RequestIds::default(),
+            request_ids,
+            tenants,
             calls,
         }
     }
 
     /// The agent that a request is for: the one it names, its session's, or the default.
-    pub(super) fn agent(
+    pub(super) async fn agent(
         &self,
         field: &str,
         agent_id: &str,
+        tenant: &Arc<str>,
         session_id: &str,
     ) -> Result<Arc<Agent>, Failure> {
-        let of_session = self
-            .registry
-            .find(session_id)
-            .map(|handle| Arc::clone(handle.agent()));
+        // A name that no session can have is refused by who reads the request.
+        let of_session = if session_id.is_empty() {
+            None
+        } else {
+            let key = Key::new(tenant, session_id);
+            let found = self.registry.find(&key).await?;
+            found.map(|handle| Arc::clone(handle.agent()))
+        };
         match of_session {
             Some(agent) if agent_id.is_empty() || agent.id == agent_id => Ok(agent),
             Some(agent) => Err(Failure::invalid(
                 field,
                 format!("must be empty or {:?}, the agent of this session", agent.id),
             )),
-            None => self.named_agent(agent_id),
+            None => named_agent(&self.agents, agent_id),
         }
     }
 
-    fn named_agent(&self, agent_id: &str) -> Result<Arc<Agent>, Failure> {
-        if agent_id.is_empty() {
-            return Ok(Arc::clone(self.agents.default_agent()));
-        }
-        self.agents.find(agent_id).cloned().ok_or_else(|| {
-            let text = "there is no such agent; ListAgents names those there are";
-            Failure::new(Reason::AgentNotFound, text).fact("agent_id", agent_id)
+    async fn agent_of(
+        &self,
+        wire: &pb::InvokeRequest,
+        caller: &Caller,
+    ) -> Result<Arc<Agent>, Failure> {
+        let tenant = &caller.tenant;
+        self.agent("agent_id", &wire.agent_id, tenant, &wire.session_id)
+            .await
+    }
+
+    /// Who calls, and until when.
+    fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Failure> {
+        Ok(Caller {
+            tenant: self.tenants.tenant(metadata)?,
+            deadline: deadline::of(metadata)?,
         })
     }
 
@@ -87,6 +119,7 @@ impl Service {
     async fn run(
         &self,
         agent: &Arc<Agent>,
+        caller: &Caller,
         invocation: Invocation,
         fingerprint: Fingerprint,
         options: Option<Options>,
@@ -94,34 +127,35 @@ impl Service {
         if self.registry.is_draining() {
             return Err(Failure::shutting_down());
         }
-        let deadline = invocation.turn.deadline.map(Instant::from_std);
-        let ticket = match invocation.request_id {
-            None => None,
-            Some(id) => {
-                let claim = self.request_ids.claim(id, fingerprint);
-                match deadline::within(deadline, claim).await? {
-                    Claim::First(ticket) => Some(ticket),
-                    Claim::Repeat(answer) => return self.repeat(answer, options, deadline).await,
-                }
+        let tenant = &caller.tenant;
+        let mut ticket = None;
+        let mut claimed = None;
+        if let Some(id) = invocation.request_id {
+            let claim = self.request_ids.claim(tenant, id.clone(), fingerprint);
+            match deadline::within(caller.deadline, claim).await? {
+                Claim::First(first) => ticket = Some(first),
+                Claim::Repeat(answer) => return self.repeat(caller, answer, options).await,
             }
-        };
+            claimed = Some(Claimed {
+                request_id: id,
+                fingerprint,
+            });
+        }
         loop {
-            let begin = || Beginning {
-                agent: Arc::clone(agent),
-                options: TurnOptions::default(),
-                messages: Vec::new(),
-            };
-            let found = self
-                .registry
-                .find_or_begin(invocation.session_id.as_deref(), begin)?;
-            let handle = found.handle;
-            let Ok(answer) = handle.start(invocation.turn.clone(), options.clone()).await else {
+            let session_id = invocation.session_id.as_deref();
+            let begin = || Beginning::plain(agent);
+            let found = self.registry.find_or_begin(tenant, session_id, begin);
+            let (handle, _) = found.await?;
+            let turn = invocation.turn.clone();
+            let Ok(answer) = handle.start(turn, options.clone(), claimed.clone()).await else {
                 // The session ended between being found and being asked.
                 continue;
             };
-            let (started, reader) =
+            let (started, reader, commit) =
                 answer.map_err(|failure| failure.fact("session_id", handle.id()))?;
             if let Some(ticket) = ticket {
+                // A repeat must find what the store has, whatever becomes of this process.
+                commit.done().await?;
                 let session_id = handle.id().to_owned();
                 ticket.settle(Answer {
                     session_id,
@@ -139,48 +173,134 @@ impl Service {
 
     async fn repeat(
         &self,
+        caller: &Caller,
         answer: Answer,
         options: Option<Options>,
-        deadline: Option<Instant>,
     ) -> Result<Run, Failure> {
-        let handle = self.session(&answer.session_id)?;
         let Some(started) = answer.started else {
             let text = "this request_id was used to open a session";
             return Err(Failure::new(Reason::RequestIdReused, text));
         };
-        let reader = handle
-            .follow(started.clone(), options)
-            .await
-            .map_err(gone)?;
-        Ok(Run {
-            handle,
-            started,
-            reader,
-            deadline,
-        })
+        loop {
+            let handle = self.session(&caller.tenant, &answer.session_id).await?;
+            let Ok(reader) = handle.follow(started.clone(), options.clone()).await else {
+                // The session left memory between being found and being asked.
+                continue;
+            };
+            return Ok(Run {
+                handle,
+                started,
+                reader: reader?,
+                deadline: caller.deadline,
+            });
+        }
     }
 
-    fn session(&self, session_id: &str) -> Result<Handle, Failure> {
+    pub(super) async fn session(
+        &self,
+        tenant: &Arc<str>,
+        session_id: &str,
+    ) -> Result<Handle, Failure> {
         if session_id.is_empty() {
             return Err(Failure::invalid("session_id", "must be set"));
         }
-        self.registry
-            .find(session_id)
-            .ok_or_else(|| no_session(session_id))
+        let found = self.registry.find(&Key::new(tenant, session_id)).await?;
+        found.ok_or_else(|| no_session(session_id))
+    }
+
+    /// Asks a session, which may leave memory at any moment and be loaded again.
+    async fn ask<T, F: Future<Output = Result<T, Ended>>>(
+        &self,
+        tenant: &Arc<str>,
+        session_id: &str,
+        question: impl Fn(Handle) -> F,
+    ) -> Result<T, Failure> {
+        loop {
+            let handle = self.session(tenant, session_id).await?;
+            if let Ok(answer) = question(handle).await {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// What the store knows of a turn that its session remembers no more.
+    async fn ended_turn(
+        &self,
+        tenant: &Arc<str>,
+        session_id: &str,
+        turn_id: &str,
+    ) -> Result<Option<TurnResult>, Failure> {
+        let key = Key::new(tenant, session_id);
+        let value = self.registry.store().turn(&key, turn_id).await;
+        let value = value.map_err(|error| session::store_failure(&error))?;
+        value.map(|turn| session::decode(&turn.value)).transpose()
+    }
+
+    async fn turn(
+        &self,
+        tenant: &Arc<str>,
+        wire: pb::GetTurnRequest,
+    ) -> Result<pb::TurnResult, Failure> {
+        let turn_id = (!wire.turn_id.is_empty()).then_some(wire.turn_id);
+        let ask = |handle: Handle| {
+            let turn_id = turn_id.clone();
+            async move { handle.turn(turn_id).await }
+        };
+        if let Some(view) = self.ask(tenant, &wire.session_id, ask).await? {
+            return Ok(view.result);
+        }
+        let Some(turn_id) = turn_id else {
+            return Err(no_turn());
+        };
+        let ended = self.ended_turn(tenant, &wire.session_id, &turn_id).await?;
+        ended
+            .map(|result| convert::event::turn_result(&result))
+            .ok_or_else(no_turn)
+    }
+
+    async fn resume(
+        &self,
+        wire: pb::ResumeStreamRequest,
+        tenant: &Arc<str>,
+    ) -> Result<Reader, Failure> {
+        if self.registry.is_draining() {
+            return Err(Failure::shutting_down());
+        }
+        let (session_id, resumption, stream) = convert::resume::resume(wire)?;
+        let options = Options::new(stream, false, OnGone::Continue);
+        let reader = self
+            .ask(tenant, &session_id, |handle| {
+                let (resumption, options) = (resumption.clone(), options.clone());
+                async move { handle.resume(resumption, options).await }
+            })
+            .await?;
+        let Err(failure) = reader else { return reader };
+        if failure.reason == Reason::TurnNotFound
+            && let Some(turn_id) = &resumption.turn_id
+            && self
+                .ended_turn(tenant, &session_id, turn_id)
+                .await?
+                .is_some()
+        {
+            return Err(session::replay_expired(turn_id));
+        }
+        Err(failure)
     }
 
     async fn count(
         &self,
         wire: pb::CountTokensRequest,
-        deadline: Option<Instant>,
+        caller: &Caller,
     ) -> Result<pb::CountTokensResponse, Failure> {
-        let agent = self.agent("agent_id", &wire.agent_id, &wire.session_id)?;
+        let tenant = &caller.tenant;
+        let agent = self.agent("agent_id", &wire.agent_id, tenant, &wire.session_id);
+        let agent = agent.await?;
         let count = convert::count::count(wire, &agent)?;
         let mut history = History::default();
         let mut options = count.options;
         if let Some(session_id) = &count.session_id {
-            let handle = self.session(session_id)?;
-            let session = handle.describe().await.map_err(gone)?;
+            let describe = |handle: Handle| async move { handle.describe().await };
+            let session = self.ask(tenant, session_id, describe).await?;
             history.extend(
                 session
                     .messages
@@ -197,7 +317,7 @@ impl Service {
             max_tokens: options.max_tokens.map(|max| max.get()),
             options: Arc::new(options),
             messages: history.messages().to_vec(),
-            deadline: deadline.map(Instant::into_std),
+            deadline: caller.deadline.map(Instant::into_std),
         };
         let input_tokens = self.registry.bedrock().count_tokens(request).await?;
         let input_tokens = i32::try_from(input_tokens).unwrap_or(i32::MAX);
@@ -269,7 +389,8 @@ impl Run {
             return Ok(*result);
         }
         let turn_id = Some(self.started.turn_id.to_string());
-        let view = self.handle.turn(turn_id).await.map_err(gone)?;
+        let view = self.handle.turn(turn_id).await;
+        let view = view.map_err(|_| Failure::shutting_down())?;
         let view = view.ok_or_else(no_turn)?;
         match view.failure {
             Some(failure) => Err(failure),
@@ -286,13 +407,14 @@ impl AgentService for Service {
     ) -> Result<Response<pb::InvokeResponse>, Status> {
         let _call = self.calls.token();
         let answer = async {
-            let deadline = deadline::of(request.metadata())?;
+            let caller = self.caller(request.metadata())?;
             let wire = request.into_inner();
-            let agent = self.agent("agent_id", &wire.agent_id, &wire.session_id)?;
-            let fingerprint = request_ids::fingerprint(&wire);
+            let agent = self.agent_of(&wire, &caller).await?;
+            let fingerprint = request_ids::fingerprint("Invoke", &wire);
             let mut invocation = convert::request::invoke(wire, &agent)?;
-            invocation.turn.deadline = deadline.map(Instant::into_std);
-            let run = self.run(&agent, invocation, fingerprint, None).await?;
+            invocation.turn.deadline = caller.deadline.map(Instant::into_std);
+            let run = self.run(&agent, &caller, invocation, fingerprint, None);
+            let run = run.await?;
             deadline::within(run.deadline, run.result()).await
         };
         let result = answer.await.map_err(|failure| status::status(&failure))?;
@@ -315,16 +437,15 @@ impl AgentService for Service {
     ) -> Result<Response<Events>, Status> {
         let call = self.calls.token();
         let answer = async {
-            let deadline = deadline::of(request.metadata())?;
+            let caller = self.caller(request.metadata())?;
             let wire = request.into_inner();
-            let agent = self.agent("agent_id", &wire.agent_id, &wire.session_id)?;
-            let fingerprint = request_ids::fingerprint(&wire);
+            let agent = self.agent_of(&wire, &caller).await?;
+            let fingerprint = request_ids::fingerprint("Invoke", &wire);
             let (mut invocation, stream) = convert::request::invoke_stream(wire, &agent)?;
-            invocation.turn.deadline = deadline.map(Instant::into_std);
+            invocation.turn.deadline = caller.deadline.map(Instant::into_std);
             let options = Options::new(stream, true, OnGone::Cancel);
-            let run = self
-                .run(&agent, invocation, fingerprint, Some(options))
-                .await?;
+            let run = self.run(&agent, &caller, invocation, fingerprint, Some(options));
+            let run = run.await?;
             let reader = run.reader.ok_or_else(Failure::internal)?;
             Ok::<_, Failure>((reader, run.deadline))
         };
@@ -343,21 +464,37 @@ impl AgentService for Service {
         if self.registry.is_draining() {
             return Err(status::status(&Failure::shutting_down()));
         }
-        let deadline = deadline::of(request.metadata()).map_err(|f| status::status(&f))?;
-        let (feeder, opening) = converse::feed(self.clone(), request.into_inner(), deadline);
+        let caller = self.caller(request.metadata());
+        let caller = caller.map_err(|failure| status::status(&failure))?;
+        let (feeder, opening) = converse::feed(self.clone(), request.into_inner(), caller);
         Ok(Events::of_conversation(opening, feeder, call).into_response())
+    }
+
+    type ResumeStreamStream = Events;
+
+    async fn resume_stream(
+        &self,
+        request: Request<pb::ResumeStreamRequest>,
+    ) -> Result<Response<Events>, Status> {
+        let call = self.calls.token();
+        let answer = async {
+            let caller = self.caller(request.metadata())?;
+            let reader = self.resume(request.into_inner(), &caller.tenant).await?;
+            Ok::<_, Failure>((reader, caller.deadline))
+        };
+        let answer = answer.await.map_err(|failure| status::status(&failure))?;
+        let (reader, deadline) = answer;
+        Ok(Events::of_turn(reader, deadline, call).into_response())
     }
 
     async fn get_turn(
         &self,
         request: Request<pb::GetTurnRequest>,
     ) -> Result<Response<pb::GetTurnResponse>, Status> {
-        let wire = request.into_inner();
         let answer = async {
-            let handle = self.session(&wire.session_id)?;
-            let turn_id = (!wire.turn_id.is_empty()).then_some(wire.turn_id);
-            let view = handle.turn(turn_id).await.map_err(gone)?;
-            view.map(|view| view.result).ok_or_else(no_turn)
+            let tenant = self.caller(request.metadata())?.tenant;
+            let wire = request.into_inner();
+            self.turn(&tenant, wire).await
         };
         let result = answer.await.map_err(|failure| status::status(&failure))?;
         Ok(Response::new(pb::GetTurnResponse {
@@ -369,9 +506,9 @@ impl AgentService for Service {
         &self,
         request: Request<pb::CancelTurnRequest>,
     ) -> Result<Response<pb::CancelTurnResponse>, Status> {
-        let wire = request.into_inner();
         let answer = async {
-            let handle = self.session(&wire.session_id)?;
+            let tenant = self.caller(request.metadata())?.tenant;
+            let wire = request.into_inner();
             tracing::info!(
                 session.id = wire.session_id,
                 turn.id = wire.turn_id,
@@ -379,7 +516,11 @@ impl AgentService for Service {
                 "cancel requested"
             );
             let turn_id = (!wire.turn_id.is_empty()).then_some(wire.turn_id);
-            handle.cancel(turn_id).await.map_err(gone)?
+            let cancel = |handle: Handle| {
+                let turn_id = turn_id.clone();
+                async move { handle.cancel(turn_id).await }
+            };
+            self.ask(&tenant, &wire.session_id, cancel).await?
         };
         let result = answer.await.map_err(|failure| status::status(&failure))?;
         Ok(Response::new(pb::CancelTurnResponse {
@@ -393,8 +534,8 @@ impl AgentService for Service {
     ) -> Result<Response<pb::CountTokensResponse>, Status> {
         let _call = self.calls.token();
         let answer = async {
-            let deadline = deadline::of(request.metadata())?;
-            self.count(request.into_inner(), deadline).await
+            let caller = self.caller(request.metadata())?;
+            self.count(request.into_inner(), &caller).await
         };
         answer
             .await
@@ -416,23 +557,29 @@ impl AgentService for Service {
         request: Request<pb::GetAgentRequest>,
     ) -> Result<Response<pb::GetAgentResponse>, Status> {
         let agent_id = &request.get_ref().agent_id;
-        let agent = self
-            .named_agent(agent_id)
-            .map_err(|failure| status::status(&failure))?;
+        let agent =
+            named_agent(&self.agents, agent_id).map_err(|failure| status::status(&failure))?;
         Ok(Response::new(pb::GetAgentResponse {
             agent: Some(self.describe(&agent)),
         }))
     }
 }
 
-fn no_session(session_id: &str) -> Failure {
+/// The agent of this id, or the default one where the caller names none.
+pub(super) fn named_agent(agents: &Agents, agent_id: &str) -> Result<Arc<Agent>, Failure> {
+    if agent_id.is_empty() {
+        return Ok(Arc::clone(agents.default_agent()));
+    }
+    agents.find(agent_id).cloned().ok_or_else(|| {
+        let text = "there is no such agent; ListAgents names those there are";
+        Failure::new(Reason::AgentNotFound, text).fact("agent_id", agent_id)
+    })
+}
+
+pub(super) fn no_session(session_id: &str) -> Failure {
     Failure::new(Reason::SessionNotFound, "there is no such session").fact("session_id", session_id)
 }
 
 fn no_turn() -> Failure {
     Failure::new(Reason::TurnNotFound, "there is no such turn")
-}
-
-fn gone(_: Ended) -> Failure {
-    Failure::new(Reason::SessionNotFound, "the session has ended")
 }

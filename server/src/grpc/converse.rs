@@ -14,15 +14,20 @@ use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
 use tonic::{Status, Streaming};
 
 use super::{
-    agent::Service,
+    agent::{Caller, Service, named_agent, no_session},
     convert::frame::{self, Setup},
     deadline,
-    request_ids::{self, Answer, Claim},
+    request_ids::{self, Claim},
     status,
 };
-use crate::session::{
-    reader::{OnGone, Options, Reader},
-    registry::{Beginning, Ended, Handle},
+use crate::{
+    session::{
+        Answer, Claimed,
+        handle::{Ended, Handle},
+        reader::{OnGone, Options, Reader},
+        registry::Beginning,
+    },
+    store::Key,
 };
 
 /// What a stream's opening gives to its response.
@@ -32,7 +37,7 @@ type Opening = oneshot::Sender<Result<Reader, Failure>>;
 pub(super) fn feed(
     service: Service,
     inbound: Streaming<pb::ConverseRequest>,
-    deadline: Option<Instant>,
+    caller: Caller,
 ) -> (AbortHandle, oneshot::Receiver<Result<Reader, Failure>>) {
     let (tx, rx) = oneshot::channel();
     // Owned by the response, which aborts it when it is dropped.
@@ -40,7 +45,7 @@ pub(super) fn feed(
         Feeder {
             service,
             inbound,
-            deadline,
+            caller,
         }
         .run(tx),
     );
@@ -50,7 +55,7 @@ pub(super) fn feed(
 struct Feeder {
     service: Service,
     inbound: Streaming<pb::ConverseRequest>,
-    deadline: Option<Instant>,
+    caller: Caller,
 }
 
 /// A stream that is open.
@@ -110,21 +115,24 @@ impl Feeder {
             }) => (frame_id, setup),
             // Without a setup the defaults hold, and the first frame is one like any other.
             first => {
-                let agent = self.service.agent("setup.agent_id", "", "")?;
+                let agent = named_agent(&self.service.agents, "")?;
                 let (open, reader) = self.enter(&agent, Setup::default(), None).await?;
                 let frame = first.map(|wire| frame::frame(wire, &agent, open.policy));
                 return Ok((open, reader, frame));
             }
         };
         let frame_id = frame::frame_id(frame_id)?;
+        let tenant = &self.caller.tenant;
         let agent = self
             .service
-            .agent("setup.agent_id", &wire.agent_id, &wire.session_id)?;
-        let fingerprint = request_ids::fingerprint(&wire);
+            .agent("setup.agent_id", &wire.agent_id, tenant, &wire.session_id)
+            .await?;
+        let fingerprint = request_ids::fingerprint("setup", &wire);
         let setup = frame::setup(wire, &agent)?;
         let (open, reader) = self.enter(&agent, setup, Some(fingerprint)).await?;
         let frame = Frame {
             id: frame_id,
+            digest: fingerprint,
             body: FrameBody::Setup,
         };
         Ok((open, reader, Some(frame)))
@@ -136,44 +144,63 @@ impl Feeder {
         setup: Setup,
         fingerprint: Option<request_ids::Fingerprint>,
     ) -> Result<(Open, Reader), Failure> {
+        let tenant = &self.caller.tenant;
         let mut session_id = setup.session_id;
         let mut ticket = None;
+        let mut claimed = None;
         let mut is_repeat = false;
         if let (Some(id), Some(fingerprint)) = (setup.request_id, fingerprint) {
-            match self.service.request_ids.claim(id, fingerprint).await? {
-                Claim::First(claimed) => ticket = Some(claimed),
+            let claim = self
+                .service
+                .request_ids
+                .claim(tenant, id.clone(), fingerprint);
+            match claim.await? {
+                Claim::First(first) => ticket = Some(first),
                 Claim::Repeat(answer) => {
                     session_id = Some(answer.session_id);
                     is_repeat = true;
                 }
             }
+            claimed = ticket.is_some().then_some(Claimed {
+                request_id: id,
+                fingerprint,
+            });
         }
         let options = Options::new(setup.stream, false, OnGone::Continue);
         let cancels = options.on_gone == OnGone::Cancel;
+        let registry = &self.service.registry;
         loop {
-            let begin = || Beginning {
-                agent: Arc::clone(agent),
-                options: setup.options.clone(),
-                messages: setup.messages.clone(),
+            let (handle, begun) = if setup.resume_after.is_some() {
+                let session_id = session_id.as_deref().unwrap_or_default();
+                let found = registry.find(&Key::new(tenant, session_id)).await?;
+                (found.ok_or_else(|| no_session(session_id))?, false)
+            } else {
+                let begin = || Beginning {
+                    options: setup.options.clone(),
+                    messages: setup.messages.clone(),
+                    ..Beginning::plain(agent)
+                };
+                let found = registry.find_or_begin(tenant, session_id.as_deref(), begin);
+                found.await?
             };
-            let found = self
-                .service
-                .registry
-                .find_or_begin(session_id.as_deref(), begin)?;
-            if !found.begun && !setup.messages.is_empty() && !is_repeat {
+            if !begun && !setup.messages.is_empty() && !is_repeat {
                 return Err(Failure::invalid(
                     "setup.messages",
                     "must be empty for a session that exists",
                 ));
             }
-            let brings_settings = !found.begun && setup.options != TurnOptions::default();
+            let brings_settings = !begun && !is_repeat && setup.options != TurnOptions::default();
             let settings = brings_settings.then(|| setup.options.clone());
-            let handle = found.handle;
-            let Ok((stream, reader)) = handle.open(options.clone(), settings).await else {
+            let after = setup.resume_after;
+            let opened = handle.open(options.clone(), settings, after, claimed.clone());
+            let Ok(opened) = opened.await else {
                 // The session ended between being found and being asked.
                 continue;
             };
+            let (stream, reader, commit) = opened?;
             if let Some(ticket) = ticket {
+                // A repeat must find what the store has, whatever becomes of this process.
+                commit.done().await?;
                 ticket.settle(Answer {
                     session_id: handle.id().to_owned(),
                     started: None,
@@ -221,7 +248,7 @@ impl Feeder {
             }
         }
         open.handle.close_input(open.stream).await?;
-        if let Some(deadline) = self.deadline {
+        if let Some(deadline) = self.caller.deadline {
             tokio::time::sleep_until(deadline).await;
             open.end(deadline::passed(), true).await?;
         }
@@ -231,6 +258,7 @@ impl Feeder {
     async fn hear(&mut self) -> Heard {
         let silence = Instant::now() + self.service.registry.config().stream_idle_timeout;
         let until = self
+            .caller
             .deadline
             .map_or(silence, |deadline| deadline.min(silence));
         match tokio::time::timeout_at(until, self.inbound.message()).await {
@@ -239,6 +267,7 @@ impl Feeder {
             Ok(Err(status)) => Heard::Broken(status),
             Err(_)
                 if self
+                    .caller
                     .deadline
                     .is_some_and(|deadline| deadline <= Instant::now()) =>
             {

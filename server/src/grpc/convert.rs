@@ -15,6 +15,8 @@ mod identifier;
 mod json;
 pub mod options;
 pub mod request;
+pub mod resume;
+pub mod session;
 pub mod time;
 mod tool;
 mod violations;

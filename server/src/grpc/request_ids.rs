@@ -3,16 +3,18 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use prost::Message;
 use sha2::{Digest as _, Sha256};
-use taiwa_core::{Failure, Reason, command::Started};
+use taiwa_core::{Failure, Reason};
 use tokio::{sync::Notify, time::Instant};
 
+use crate::{session::Answer, store::RequestRow};
+
 /// How long a request is remembered, as the contract says.
-const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+pub const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
 /// Requests remembered at once; beyond it the oldest go before their time.
 ///
@@ -22,14 +24,18 @@ const MAX_REQUESTS: usize = 100_000;
 /// What a request says, in short: equal for equal requests.
 pub(super) type Fingerprint = [u8; 32];
 
-/// Tells requests apart by what they say.
-pub(super) fn fingerprint(request: &impl Message) -> Fingerprint {
-    Sha256::digest(request.encode_to_vec()).into()
+/// Tells requests apart by their kind and by what they say.
+pub(super) fn fingerprint(kind: &str, request: &impl Message) -> Fingerprint {
+    let mut digest = Sha256::new();
+    digest.update(kind);
+    digest.update([0]);
+    digest.update(request.encode_to_vec());
+    digest.finalize().into()
 }
 
-/// Requests that were seen, by their id.
+/// Requests that were seen, by tenant and id.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RequestIds {
+pub struct RequestIds {
     shared: Arc<Shared>,
 }
 
@@ -41,23 +47,17 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Seen {
-    by_id: HashMap<String, Request>,
-    oldest_first: VecDeque<(Instant, String)>,
+    by_id: HashMap<Name, Request>,
+    oldest_first: VecDeque<(Instant, Name)>,
 }
+
+/// A request's tenant and id.
+type Name = (Arc<str>, String);
 
 #[derive(Debug)]
 struct Request {
     fingerprint: Fingerprint,
     answer: Option<Answer>,
-}
-
-/// What the first request of an id came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    /// The session that it used or began.
-    pub(super) session_id: String,
-    /// The turn that it started; `None` when it only opened the session.
-    pub(super) started: Option<Started>,
 }
 
 /// How a request is to be treated.
@@ -73,10 +73,32 @@ pub(super) enum Claim {
 #[derive(Debug)]
 pub(super) struct Ticket {
     shared: Arc<Shared>,
-    id: Option<String>,
+    name: Option<Name>,
 }
 
 impl RequestIds {
+    /// Remembers the requests that a store has kept, with the time since each; oldest first.
+    ///
+    /// One whose answer cannot be read is left out: its repeat acts again.
+    pub fn restore(&self, rows: Vec<RequestRow>) {
+        let now = (Instant::now(), SystemTime::now());
+        let mut seen = self.shared.lock();
+        for row in rows {
+            let Ok(answer) = crate::session::decode(&row.value) else {
+                continue;
+            };
+            let age = now.1.duration_since(row.at).unwrap_or_default();
+            let at = now.0.checked_sub(age).unwrap_or(now.0);
+            let name = (row.tenant, row.request_id);
+            let request = Request {
+                fingerprint: row.fingerprint,
+                answer: Some(answer),
+            };
+            seen.oldest_first.push_back((at, name.clone()));
+            seen.by_id.insert(name, request);
+        }
+    }
+
     /// Claims an id; a repeat that comes while the first is under way waits for it.
     ///
     /// # Errors
@@ -84,15 +106,17 @@ impl RequestIds {
     /// `RequestIdReused` when the id was used for another request.
     pub(super) async fn claim(
         &self,
+        tenant: &Arc<str>,
         id: String,
         fingerprint: Fingerprint,
     ) -> Result<Claim, Failure> {
-        self.claim_at(id, fingerprint, Instant::now()).await
+        let name = (Arc::clone(tenant), id);
+        self.claim_at(name, fingerprint, Instant::now()).await
     }
 
     async fn claim_at(
         &self,
-        id: String,
+        name: Name,
         fingerprint: Fingerprint,
         now: Instant,
     ) -> Result<Claim, Failure> {
@@ -104,26 +128,26 @@ impl RequestIds {
             {
                 let mut seen = self.shared.lock();
                 seen.forget_old(now);
-                match seen.by_id.get(&id) {
+                match seen.by_id.get(&name) {
                     None => {
                         seen.by_id.insert(
-                            id.clone(),
+                            name.clone(),
                             Request {
                                 fingerprint,
                                 answer: None,
                             },
                         );
-                        seen.oldest_first.push_back((now, id.clone()));
+                        seen.oldest_first.push_back((now, name.clone()));
                         let shared = Arc::clone(&self.shared);
                         return Ok(Claim::First(Ticket {
                             shared,
-                            id: Some(id),
+                            name: Some(name),
                         }));
                     }
                     Some(known) if known.fingerprint != fingerprint => {
                         let text = "this request_id was used for another request";
                         let failure = Failure::new(Reason::RequestIdReused, text);
-                        return Err(failure.fact("request_id", id));
+                        return Err(failure.fact("request_id", name.1));
                     }
                     Some(Request {
                         answer: Some(answer),
@@ -154,8 +178,8 @@ impl Seen {
             {
                 return;
             }
-            if let Some((_, id)) = self.oldest_first.pop_front() {
-                self.by_id.remove(&id);
+            if let Some((_, name)) = self.oldest_first.pop_front() {
+                self.by_id.remove(&name);
             }
         }
     }
@@ -164,8 +188,10 @@ impl Seen {
 impl Ticket {
     /// Remembers what the request came to.
     pub(super) fn settle(mut self, answer: Answer) {
-        let Some(id) = self.id.take() else { return };
-        if let Some(request) = self.shared.lock().by_id.get_mut(&id) {
+        let Some(name) = self.name.take() else {
+            return;
+        };
+        if let Some(request) = self.shared.lock().by_id.get_mut(&name) {
             request.answer = Some(answer);
         }
         self.shared.settled.notify_waiters();
@@ -174,11 +200,13 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
+        let Some(name) = self.name.take() else {
+            return;
+        };
         {
             let mut seen = self.shared.lock();
-            seen.by_id.remove(&id);
-            seen.oldest_first.retain(|(_, known)| *known != id);
+            seen.by_id.remove(&name);
+            seen.oldest_first.retain(|(_, known)| *known != name);
         }
         self.shared.settled.notify_waiters();
     }
@@ -198,7 +226,7 @@ mod tests {
     }
 
     async fn first(ids: &RequestIds) -> Ticket {
-        match ids.claim("r".to_owned(), BODY).await {
+        match ids.claim(&"".into(), "r".to_owned(), BODY).await {
             Ok(Claim::First(ticket)) => ticket,
             other => panic!("{other:?}"),
         }
@@ -210,7 +238,7 @@ mod tests {
         let ticket = first(&ids).await;
         let repeat = tokio::spawn({
             let ids = ids.clone();
-            async move { ids.claim("r".to_owned(), BODY).await }
+            async move { ids.claim(&"".into(), "r".to_owned(), BODY).await }
         });
         tokio::task::yield_now().await;
         ticket.settle(answer());
@@ -229,7 +257,10 @@ mod tests {
     async fn another_body_under_the_same_id_is_refused() {
         let ids = RequestIds::default();
         first(&ids).await.settle(answer());
-        let failure = ids.claim("r".to_owned(), [2; 32]).await.unwrap_err();
+        let failure = ids
+            .claim(&"".into(), "r".to_owned(), [2; 32])
+            .await
+            .unwrap_err();
         assert_eq!(failure.reason, Reason::RequestIdReused);
     }
 
@@ -238,7 +269,10 @@ mod tests {
         let ids = RequestIds::default();
         first(&ids).await.settle(answer());
         let later = Instant::now() + REMEMBERED;
-        let claim = ids.claim_at("r".to_owned(), BODY, later).await.unwrap();
+        let claim = ids
+            .claim_at(("".into(), "r".to_owned()), BODY, later)
+            .await
+            .unwrap();
         assert!(matches!(claim, Claim::First(_)));
     }
 }

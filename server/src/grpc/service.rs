@@ -1,4 +1,4 @@
-//! The generated service trait and its router.
+//! The generated service traits and their routers.
 #![expect(
     unused_qualifications,
     clippy::allow_attributes_without_reason,
@@ -6,3 +6,4 @@
 )]
 
 tonic::include_proto!("taiwa.v1.AgentService");
+tonic::include_proto!("taiwa.v1.SessionService");

@@ -59,11 +59,14 @@ pub fn code(reason: Reason) -> Code {
         | Reason::SessionNotFound
         | Reason::TurnNotFound => Code::NotFound,
         // The frame is sound by itself; the state of its stream refuses it.
-        Reason::CallNotPending | Reason::FrameOutOfOrder | Reason::UpstreamAccessDenied => {
-            Code::FailedPrecondition
-        }
-        Reason::TurnInProgress | Reason::UpstreamConflict => Code::Aborted,
-        Reason::RequestIdReused => Code::AlreadyExists,
+        Reason::CallNotPending
+        | Reason::FrameOutOfOrder
+        | Reason::SessionEnded
+        | Reason::UpstreamAccessDenied => Code::FailedPrecondition,
+        Reason::TurnInProgress | Reason::UpstreamConflict | Reason::InputTakenOver => Code::Aborted,
+        Reason::ReplayExpired => Code::OutOfRange,
+        Reason::TenantRequired => Code::Unauthenticated,
+        Reason::RequestIdReused | Reason::SessionExists => Code::AlreadyExists,
         Reason::ConcurrencyLimited
         | Reason::LimitExceeded
         | Reason::ModelThrottled
@@ -75,6 +78,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::ModelStreamError
         | Reason::UpstreamInternal
         | Reason::UpstreamUnavailable
+        | Reason::StoreUnavailable
         | Reason::ShuttingDown => Code::Unavailable,
         // The client was waited for; a time that it knew of has passed.
         Reason::AnswerTimeout | Reason::IdleTimeout | Reason::DeadlineExceeded => {
@@ -98,6 +102,12 @@ pub fn wire_reason(reason: Reason) -> pb::ErrorReason {
         Reason::CallNotPending => pb::ErrorReason::CallNotPending,
         Reason::TurnInProgress => pb::ErrorReason::TurnInProgress,
         Reason::FrameOutOfOrder => pb::ErrorReason::FrameOutOfOrder,
+        Reason::SessionExists => pb::ErrorReason::SessionExists,
+        Reason::SessionEnded => pb::ErrorReason::SessionEnded,
+        Reason::ReplayExpired => pb::ErrorReason::ReplayExpired,
+        Reason::StoreUnavailable => pb::ErrorReason::StoreUnavailable,
+        Reason::InputTakenOver => pb::ErrorReason::InputTakenOver,
+        Reason::TenantRequired => pb::ErrorReason::TenantRequired,
         Reason::RequestIdReused => pb::ErrorReason::RequestIdReused,
         Reason::ConcurrencyLimited => pb::ErrorReason::ConcurrencyLimited,
         Reason::LimitExceeded => pb::ErrorReason::LimitExceeded,
@@ -278,15 +288,21 @@ fn is_support_id(key: &str) -> bool {
 /// When to try again: as told, or soon where the failure is one of load.
 fn retry_delay(failure: &Failure) -> Option<Duration> {
     failure.retry_after.or(match failure.reason {
-        Reason::ModelThrottled | Reason::ConcurrencyLimited | Reason::ShuttingDown => {
-            Some(DEFAULT_RETRY_DELAY)
-        }
+        Reason::ModelThrottled
+        | Reason::ConcurrencyLimited
+        | Reason::StoreUnavailable
+        | Reason::ShuttingDown => Some(DEFAULT_RETRY_DELAY),
         Reason::InvalidRequest
         | Reason::ModelRejectedRequest
         | Reason::UnsupportedContent
         | Reason::AgentNotFound
         | Reason::ModelNotFound
         | Reason::SessionNotFound
+        | Reason::SessionExists
+        | Reason::SessionEnded
+        | Reason::ReplayExpired
+        | Reason::InputTakenOver
+        | Reason::TenantRequired
         | Reason::TurnNotFound
         | Reason::CallNotPending
         | Reason::TurnInProgress

@@ -1,8 +1,7 @@
 //! What a session's task is asked, and the way to it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use taiwa::v1 as pb;
 use taiwa_core::{
     Failure, Message as CoreMessage, TurnOptions, TurnStatus,
@@ -11,7 +10,10 @@ use taiwa_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::reader::{Options, Reader};
+use super::{
+    progress::Commit,
+    reader::{Options, Reader},
+};
 
 /// Messages that wait for a session's task.
 ///
@@ -40,21 +42,31 @@ pub(super) enum Message {
         request: Box<TurnRequest>,
         /// `None` for a caller that wants the end alone.
         options: Option<Options>,
-        reply: oneshot::Sender<Result<(Started, Reader), Failure>>,
+        claimed: Option<Claimed>,
+        reply: oneshot::Sender<Result<(Started, Reader, Commit), Failure>>,
     },
     /// Read a turn that started before, from its first event.
     Follow {
         started: Started,
         options: Option<Options>,
         /// Gets `None` for the end alone of a turn that does not run.
-        reply: oneshot::Sender<Option<Reader>>,
+        reply: oneshot::Sender<Result<Option<Reader>, Failure>>,
+    },
+    /// Read the events after a cursor.
+    Resume {
+        resumption: Resumption,
+        options: Box<Options>,
+        reply: oneshot::Sender<Result<Reader, Failure>>,
     },
     /// Hold a live conversation.
     Open {
         options: Box<Options>,
         /// Settings for the session's turns, where the stream brings some.
         settings: Option<Box<TurnOptions>>,
-        reply: oneshot::Sender<(StreamId, Reader)>,
+        /// Replays the events after this one.
+        after: Option<u64>,
+        claimed: Option<Claimed>,
+        reply: oneshot::Sender<Result<(StreamId, Reader, Commit), Failure>>,
     },
     /// A frame of a live conversation.
     Frame { stream: StreamId, frame: Box<Frame> },
@@ -71,7 +83,7 @@ pub(super) enum Message {
     /// Stop a turn.
     Cancel {
         turn_id: Option<String>,
-        reply: oneshot::Sender<Result<pb::TurnResult, Failure>>,
+        reply: oneshot::Sender<Result<(pb::TurnResult, Commit), Failure>>,
     },
     /// Tell how a turn stands.
     Turn {
@@ -80,12 +92,36 @@ pub(super) enum Message {
     },
     /// Tell the conversation and the settings.
     Describe { reply: oneshot::Sender<Description> },
-    /// Take no further turns; readers are given the notice.
-    Shutdown { notice: Bytes },
+    /// Forget the session for good.
+    Delete { reply: oneshot::Sender<Commit> },
+    /// Tell when all that was said so far is in the store.
+    Settle { reply: oneshot::Sender<Commit> },
+    /// Take no further turns; readers are told how long they may go on.
+    Shutdown { time_left: Duration },
     /// Cut what runs.
     Kill,
     /// End the session, if it is quiet.
     Forget,
+}
+
+/// A request id that a call has claimed, to be kept with what the call brings about.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The id.
+    pub request_id: String,
+    /// What the request says, in short.
+    pub fingerprint: [u8; 32],
+}
+
+/// Which events are asked for again.
+#[derive(Clone, Debug)]
+pub struct Resumption {
+    /// Those after this one.
+    pub after: u64,
+    /// Those of this turn alone.
+    pub turn_id: Option<String>,
+    /// Those that are there, and none that come.
+    pub replay_only: bool,
 }
 
 /// How a turn stands.

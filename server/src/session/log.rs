@@ -7,7 +7,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt, mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -23,9 +26,11 @@ pub struct Config {
     ///
     /// Beyond it the oldest events go, and a reader that had not read them is cut off.
     pub max_bytes: usize,
-    /// Bytes kept after every reader has read them, so that a repeated request finds them.
-    /// Default 64 KiB.
+    /// Bytes kept after every reader has read them, for replay. Default 1 MiB.
     pub keep_bytes: usize,
+    /// Bytes that all logs of the process may keep together; beyond it each keeps only what its
+    /// readers have not read. Default 256 MiB.
+    pub keep_bytes_overall: usize,
     /// Bytes that a pacing reader may lag behind before the model is held. Default 64 KiB.
     pub window_bytes: usize,
 }
@@ -34,7 +39,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_bytes: 4 << 20,
-            keep_bytes: 64 << 10,
+            keep_bytes: 1 << 20,
+            keep_bytes_overall: 256 << 20,
             window_bytes: 64 << 10,
         }
     }
@@ -45,6 +51,8 @@ impl Default for Config {
 pub struct Entry {
     /// Its position in the session.
     pub sequence: u64,
+    /// The turn that it belongs to, if it belongs to one.
+    pub turn_id: Option<Arc<str>>,
     /// What it is to readers who leave some out.
     pub class: EventClass,
     /// The turn that it ends or pauses, if it does.
@@ -71,7 +79,7 @@ pub struct ReaderId(u64);
 pub enum Interest {
     /// All of them.
     Everything,
-    /// All of them, up to the end or the pause of this turn.
+    /// Those of this turn, up to its end or pause.
     Turn(Arc<str>),
     /// The end or the pause of this turn alone; the cursor passes over the others.
     EndOf(Arc<str>),
@@ -86,7 +94,7 @@ impl Interest {
         }
     }
 
-    /// True for a reader of every event.
+    /// True for a reader of more than an end.
     pub(super) fn is_whole(&self) -> bool {
         match self {
             Self::Everything | Self::Turn(_) => true,
@@ -100,6 +108,8 @@ impl Interest {
 pub struct Attachment<G> {
     /// It reads from the event after this one.
     pub after: u64,
+    /// Events that are gone are passed over, instead of ending it.
+    pub lenient: bool,
     /// Which events it wants.
     pub interest: Interest,
     /// The model is held while it lags, up to the end of the turn that it follows.
@@ -108,7 +118,29 @@ pub struct Attachment<G> {
     pub on_gone: Option<G>,
 }
 
+/// Bytes that all logs of a process hold.
+#[derive(Debug, Default)]
+pub struct Held(AtomicUsize);
+
+impl Held {
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn sub(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// The log of one session; `G` says what follows when a reader goes.
+///
+/// An event enters by [`Log::append`], and readers see it after [`Log::commit`]: what a reader has
+/// seen is in the store.
 pub struct Log<G> {
     config: Config,
     inner: Mutex<Inner<G>>,
@@ -118,8 +150,14 @@ struct Inner<G> {
     entries: VecDeque<Entry>,
     /// Bytes ever appended, to measure lag.
     written: u64,
+    /// Bytes ever committed: those that readers can see.
+    visible: u64,
     held_bytes: usize,
     last_sequence: u64,
+    /// Newest event that readers can see.
+    committed: u64,
+    /// Bytes held by all logs of the process.
+    overall: Arc<Held>,
     readers: BTreeMap<ReaderId, ReaderState<G>>,
     next_reader: u64,
     writer: Option<Waker>,
@@ -155,15 +193,22 @@ pub enum Read {
 }
 
 impl<G: PartialEq> Log<G> {
-    /// Makes an empty log.
-    pub fn new(config: Config) -> Self {
+    /// Makes a log that begins with what is kept of earlier events.
+    ///
+    /// `last_sequence` is that of the newest event ever, kept or not.
+    pub fn new(config: Config, overall: Arc<Held>, kept: Vec<Entry>, last_sequence: u64) -> Self {
+        let held_bytes = kept.iter().map(|entry| entry.bytes.len()).sum();
+        overall.add(held_bytes);
         Self {
             config,
             inner: Mutex::new(Inner {
-                entries: VecDeque::new(),
-                written: 0,
-                held_bytes: 0,
-                last_sequence: 0,
+                entries: kept.into(),
+                written: held_bytes as u64,
+                visible: held_bytes as u64,
+                held_bytes,
+                last_sequence,
+                committed: last_sequence,
+                overall,
                 readers: BTreeMap::new(),
                 next_reader: 0,
                 writer: None,
@@ -177,26 +222,74 @@ impl<G: PartialEq> Log<G> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an event, which follows the one before without a gap.
-    pub fn append(&self, entry: Entry) {
+    /// Adds events, each of which follows the one before without a gap.
+    pub fn append(&self, entries: impl IntoIterator<Item = Entry>) {
         let mut inner = self.lock();
         let inner = &mut *inner;
-        inner.last_sequence = entry.sequence;
-        inner.written += entry.bytes.len() as u64;
-        inner.held_bytes += entry.bytes.len();
-        for reader in inner.readers.values_mut() {
-            if reader.is_ended_by(&entry) {
-                reader.release_turn();
+        let mut bytes = 0;
+        for entry in entries {
+            inner.last_sequence = entry.sequence;
+            bytes += entry.bytes.len();
+            if entry.end.is_some() {
+                for reader in inner.readers.values_mut() {
+                    if reader.is_ended_by(&entry) {
+                        reader.release_turn();
+                    }
+                }
             }
-            if reader.wants(&entry) {
-                reader.wake();
-            } else if reader.cursor + 1 == entry.sequence {
-                reader.cursor = entry.sequence;
-                reader.read = inner.written;
+            inner.entries.push_back(entry);
+        }
+        inner.written += bytes as u64;
+        inner.held_bytes += bytes;
+        inner.overall.add(bytes);
+    }
+
+    /// Shows readers the events up to this one.
+    pub fn commit(&self, through: u64) {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let from = inner.position(inner.committed + 1);
+        let to = inner.position(through + 1);
+        for entry in inner.entries.range(from..to) {
+            inner.visible += entry.bytes.len() as u64;
+            for reader in inner.readers.values_mut() {
+                if reader.wants(entry) {
+                    reader.wake();
+                } else if reader.cursor + 1 == entry.sequence {
+                    reader.cursor = entry.sequence;
+                    reader.read = inner.visible;
+                }
             }
         }
-        inner.entries.push_back(entry);
+        inner.committed = through.max(inner.committed);
         inner.trim(&self.config);
+        if !inner.is_full(self.config.window_bytes) {
+            inner.wake_writer();
+        }
+    }
+
+    /// Takes back the events that were not committed, and ends every stream, now and later.
+    pub fn abandon(&self, failure: Failure) {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let from = inner.position(inner.committed + 1);
+        let lost: usize = inner
+            .entries
+            .drain(from..)
+            .map(|entry| entry.bytes.len())
+            .sum();
+        inner.held_bytes -= lost;
+        inner.overall.sub(lost);
+        inner.last_sequence = inner.committed;
+        for reader in inner.readers.values_mut() {
+            reader.end = Some(End {
+                after: inner.committed,
+                failure: Some(failure.clone()),
+            });
+            reader.wake();
+        }
+        inner.closed = Some(failure);
+        inner.wake_writer();
     }
 
     /// Sequence number of the newest event; zero before the first.
@@ -204,8 +297,20 @@ impl<G: PartialEq> Log<G> {
         self.lock().last_sequence
     }
 
-    /// Attaches a reader.
-    pub fn attach(&self, attachment: Attachment<G>) -> ReaderId {
+    /// Sequence number of the newest event that readers can see.
+    pub fn committed(&self) -> u64 {
+        self.lock().committed
+    }
+
+    /// True when the event that ends this turn, or its newest part, is kept.
+    pub fn has_end_of(&self, turn_id: &str) -> bool {
+        let inner = self.lock();
+        let mut ends = inner.entries.iter().filter_map(|entry| entry.end.as_ref());
+        ends.any(|end| *end.turn_id == *turn_id)
+    }
+
+    /// Attaches a reader; tells how many events after its cursor are gone.
+    pub fn attach(&self, attachment: Attachment<G>) -> (ReaderId, u64) {
         let mut inner = self.lock();
         let id = ReaderId(inner.next_reader);
         inner.next_reader += 1;
@@ -219,25 +324,22 @@ impl<G: PartialEq> Log<G> {
             notices: VecDeque::new(),
             end: None,
         };
-        let oldest = inner.entries.front().map(|entry| entry.sequence);
-        if let Some(oldest) = oldest.filter(|oldest| *oldest > state.cursor + 1) {
-            if state.interest.is_whole() {
+        let missing = inner.oldest().saturating_sub(state.cursor + 1);
+        if missing > 0 {
+            if state.interest.is_whole() && !attachment.lenient {
                 // Cut off before it began.
                 state.release_turn();
             } else {
-                state.cursor = oldest - 1;
+                state.cursor += missing;
             }
         }
         let mut unread = 0;
-        for entry in inner
-            .entries
-            .iter()
-            .filter(|entry| entry.sequence > attachment.after)
-        {
+        for entry in inner.entries.range(inner.position(attachment.after + 1)..) {
             if state.is_ended_by(entry) {
                 state.release_turn();
             }
-            if !state.wants(entry) && state.cursor + 1 == entry.sequence {
+            let is_passed = !state.wants(entry) && state.cursor + 1 == entry.sequence;
+            if is_passed && entry.sequence <= inner.committed {
                 state.cursor = entry.sequence;
             } else {
                 unread += entry.bytes.len() as u64;
@@ -245,7 +347,7 @@ impl<G: PartialEq> Log<G> {
         }
         state.read = inner.written - unread;
         inner.readers.insert(id, state);
-        id
+        (id, missing)
     }
 
     /// Detaches a reader, and tells what follows, unless that was told before.
@@ -283,6 +385,24 @@ impl<G: PartialEq> Log<G> {
         }
     }
 
+    /// Drops the events up to this one, save those that a reader has yet to read.
+    pub fn forget(&self, through: u64) {
+        let mut inner = self.lock();
+        let through = through.min(inner.slowest()).min(inner.committed);
+        while inner
+            .entries
+            .front()
+            .is_some_and(|oldest| oldest.sequence <= through)
+        {
+            inner.drop_oldest();
+        }
+    }
+
+    /// Sequence number of the oldest event that is kept; one above the newest when none is.
+    pub fn oldest(&self) -> u64 {
+        self.lock().oldest()
+    }
+
     /// Ends a reader's stream after the events so far.
     pub fn end(&self, id: ReaderId, failure: Option<Failure>) {
         let mut inner = self.lock();
@@ -315,10 +435,10 @@ impl<G: PartialEq> Log<G> {
     /// Cuts off the readers for whom the model is held, and tells what follows for each.
     pub fn cut_laggards(&self) -> Vec<G> {
         let mut inner = self.lock();
-        let (written, window) = (inner.written, self.config.window_bytes as u64);
+        let (visible, window) = (inner.visible, self.config.window_bytes as u64);
         let mut gone = Vec::new();
         for reader in inner.readers.values_mut() {
-            if reader.paces && written - reader.read > window {
+            if reader.paces && visible.saturating_sub(reader.read) > window {
                 reader.paces = false;
                 reader.end = Some(End {
                     after: reader.cursor,
@@ -331,7 +451,7 @@ impl<G: PartialEq> Log<G> {
         gone
     }
 
-    /// True when a pacing reader lags so far behind that the model is to be held.
+    /// True when a pacing reader or the store lags so far behind that the model is to be held.
     pub fn is_full(&self) -> bool {
         self.lock().is_full(self.config.window_bytes)
     }
@@ -371,7 +491,7 @@ impl<G: PartialEq> Log<G> {
                 return Poll::Ready(Read::End(end.failure.take()));
             }
             let next = reader.cursor + 1;
-            if next > inner.last_sequence {
+            if next > inner.committed {
                 if let Some(failure) = &inner.closed {
                     return Poll::Ready(Read::End(Some(failure.clone())));
                 }
@@ -399,9 +519,12 @@ impl<G: PartialEq> Log<G> {
 
 impl<G> Inner<G> {
     fn is_full(&self, window_bytes: usize) -> bool {
-        self.readers
-            .values()
-            .any(|reader| reader.paces && self.written - reader.read > window_bytes as u64)
+        let window = window_bytes as u64;
+        self.written - self.visible > window
+            || self
+                .readers
+                .values()
+                .any(|reader| reader.paces && self.written - reader.read > window)
     }
 
     fn wake_writer(&mut self) {
@@ -410,35 +533,63 @@ impl<G> Inner<G> {
         }
     }
 
+    /// Sequence number of the oldest event that is kept; one above the newest when none is.
+    fn oldest(&self) -> u64 {
+        let oldest = self.entries.front().map(|entry| entry.sequence);
+        oldest.unwrap_or(self.last_sequence + 1)
+    }
+
+    /// Where an event stands among those that are kept, or would.
+    fn position(&self, sequence: u64) -> usize {
+        let at = usize::try_from(sequence.saturating_sub(self.oldest())).unwrap_or(usize::MAX);
+        at.min(self.entries.len())
+    }
+
+    fn slowest(&self) -> u64 {
+        let cursors = self.readers.values().map(|reader| reader.cursor);
+        cursors.min().unwrap_or(u64::MAX)
+    }
+
     /// Drops what everybody has read beyond what is kept, and the oldest beyond the bound.
     fn trim(&mut self, config: &Config) {
-        let slowest = self
-            .readers
-            .values()
-            .map(|reader| reader.cursor)
-            .min()
-            .unwrap_or(u64::MAX);
+        let slowest = self.slowest();
         while let Some(oldest) = self.entries.front() {
-            let read_by_all = oldest.sequence <= slowest;
-            let bound = if read_by_all {
-                config.keep_bytes
-            } else {
+            let is_read = oldest.sequence <= slowest;
+            let bound = if !is_read {
                 config.max_bytes
+            } else if self.overall.bytes() > config.keep_bytes_overall {
+                0
+            } else {
+                config.keep_bytes
             };
             // The newest event always stays: it may be the one that says how a turn ended.
-            if self.held_bytes <= bound || self.entries.len() == 1 {
+            let may_go = oldest.sequence < self.committed;
+            if self.held_bytes <= bound || !may_go {
                 return;
             }
-            self.held_bytes -= oldest.bytes.len();
-            self.entries.pop_front();
+            self.drop_oldest();
         }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.entries.pop_front() {
+            self.held_bytes -= oldest.bytes.len();
+            self.overall.sub(oldest.bytes.len());
+        }
+    }
+}
+
+impl<G> Drop for Inner<G> {
+    fn drop(&mut self) {
+        self.overall.sub(self.held_bytes);
     }
 }
 
 impl<G> ReaderState<G> {
     fn wants(&self, entry: &Entry) -> bool {
         match &self.interest {
-            Interest::Everything | Interest::Turn(_) => true,
+            Interest::Everything => true,
+            Interest::Turn(turn) => entry.turn_id.as_ref() == Some(turn),
             Interest::EndOf(_) => self.is_ended_by(entry),
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::{
     inbox::{Gone, Inbox},
-    log::{Attachment, Read, ReaderId},
+    log::{Attachment, Entry, Read, ReaderId},
     task::SessionLog,
 };
 use crate::grpc::convert::{
@@ -70,6 +70,32 @@ pub enum OnGone {
     Continue,
 }
 
+/// What a reader follows to its end.
+#[derive(Clone, Debug)]
+pub(super) enum Follows {
+    /// The session.
+    Session,
+    /// A turn, or its part up to a pause.
+    Turn {
+        turn_id: Arc<str>,
+        /// An end before this event is that of an earlier part.
+        ends_from: u64,
+    },
+}
+
+impl Follows {
+    fn ends_with(&self, entry: &Entry) -> Option<Option<Failure>> {
+        match (self, &entry.end) {
+            (Self::Turn { turn_id, ends_from }, Some(end))
+                if *turn_id == end.turn_id && entry.sequence >= *ends_from =>
+            {
+                Some(end.failure.clone())
+            }
+            (Self::Turn { .. } | Self::Session, _) => None,
+        }
+    }
+}
+
 /// A stream of encoded events; dropping it detaches from the session.
 ///
 /// Ends after the turn that it follows, with the turn's failure where it failed; a reader that
@@ -79,8 +105,9 @@ pub struct Reader {
     log: Arc<SessionLog>,
     inbox: Inbox,
     id: ReaderId,
-    /// The turn that it follows; `None` for a reader of the session.
-    turn_id: Option<Arc<str>>,
+    follows: Follows,
+    /// Events that were gone when it came.
+    missing: u64,
     options: Options,
     heartbeat: Option<Heartbeat>,
     end: Option<Option<Failure>>,
@@ -98,7 +125,7 @@ impl Reader {
     pub(super) fn attach(
         log: &Arc<SessionLog>,
         inbox: Inbox,
-        turn_id: Option<Arc<str>>,
+        follows: Follows,
         attachment: Attachment<Gone>,
         options: Options,
     ) -> Self {
@@ -111,12 +138,13 @@ impl Reader {
                 last_sent: Instant::now(),
                 sleep: Box::pin(tokio::time::sleep(interval)),
             });
-        let id = log.attach(attachment);
+        let (id, missing) = log.attach(attachment);
         Self {
             log: Arc::clone(log),
             inbox,
             id,
-            turn_id,
+            follows,
+            missing,
             options,
             heartbeat,
             end: None,
@@ -126,6 +154,11 @@ impl Reader {
     /// The reader's name within its log.
     pub(super) fn id(&self) -> ReaderId {
         self.id
+    }
+
+    /// Number of events after its cursor that were gone when it came.
+    pub(super) fn missing(&self) -> u64 {
+        self.missing
     }
 
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
@@ -144,7 +177,7 @@ impl Reader {
             }
             heartbeat.last_sent = now;
             heartbeat.sleep.as_mut().reset(now + heartbeat.interval);
-            let beat = event::heartbeat(self.log.last_sequence(), SystemTime::now());
+            let beat = event::heartbeat(self.log.committed(), SystemTime::now());
             return Poll::Ready(event::encode(&beat));
         }
     }
@@ -170,10 +203,8 @@ impl Stream for Reader {
                     if !this.options.stream.takes(entry.class) {
                         continue;
                     }
-                    if let Some(end) = &entry.end
-                        && this.turn_id.as_ref() == Some(&end.turn_id)
-                    {
-                        this.end = Some(end.failure.clone());
+                    if let Some(end) = this.follows.ends_with(&entry) {
+                        this.end = Some(end);
                     }
                     if entry.class == EventClass::TurnEnd && this.options.stream.omit_reasoning {
                         event::encoded_without_reasoning(entry.bytes)

@@ -1,4 +1,4 @@
-//! Which sessions live in this process, by name.
+//! Which sessions live in this process, by tenant and name; the others are in the store.
 
 use std::{
     collections::HashMap,
@@ -6,28 +6,27 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
-use taiwa::v1 as pb;
-use taiwa_core::{
-    Agent, Failure, Message as CoreMessage, Reason, TurnOptions,
-    command::Started,
-    input::{Frame, StreamId, TurnRequest},
-    session::Setup,
-};
-use tokio::{sync::oneshot, time::Instant};
+use taiwa_core::{Agent, Failure, Message as CoreMessage, Reason, TurnOptions};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{
     Config,
-    inbox::{Description, Inbox, Message, TurnView},
-    reader::{Options, Reader},
-    task::{self, Parts},
+    handle::Handle,
+    inbox::{Claimed, Message},
+    kept,
+    log::Held,
+    task::{self, Origin, Parts},
 };
-use crate::model::bedrock::Bedrock;
+use crate::{
+    agents::Agents,
+    model::bedrock::Bedrock,
+    store::{Begin, Fence, Key, Store, StoreError, Write},
+};
 
 /// When a client refused for want of room may try again: about the length of a short turn.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(2);
@@ -44,29 +43,40 @@ pub struct Registry {
 #[derive(Debug)]
 struct Shared {
     config: Arc<Config>,
+    agents: Arc<Agents>,
     bedrock: Bedrock,
-    sessions: Mutex<HashMap<String, Handle>>,
+    store: Store,
+    sessions: Mutex<HashMap<Key, Slot>>,
+    /// Bytes that the logs hold together.
+    held: Arc<Held>,
     tracker: TaskTracker,
     draining: CancellationToken,
     started: Instant,
 }
 
-/// A session, as calls see it.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    agent: Arc<Agent>,
-    inbox: Inbox,
-    place: Place,
+/// What is known of a session's name.
+#[derive(Debug)]
+enum Slot {
+    /// Somebody looks whether the store has it; the channel closes when that is known.
+    Loading(watch::Receiver<()>),
+    /// It runs here.
+    Live(Handle),
 }
 
-/// The session has ended, and another of its name may begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended;
+/// The right to say what a name stands for; dropped, the name is free.
+#[derive(Debug)]
+struct Claim {
+    shared: Arc<Shared>,
+    key: Key,
+    is_settled: bool,
+    /// Closed by the drop, which wakes those who wait.
+    _waiters: watch::Sender<()>,
+}
 
 /// A session's entry in the registry.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    id: Arc<str>,
+    key: Key,
     shared: std::sync::Weak<Shared>,
     /// Milliseconds since the registry began at which the session became quiet, plus one; zero
     /// while it is not.
@@ -74,8 +84,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn id(&self) -> &str {
-        &self.id
+    pub(super) fn key(&self) -> &Key {
+        &self.key
     }
 
     /// Gives the name free.
@@ -84,11 +94,10 @@ impl Place {
             return;
         };
         let mut sessions = shared.lock();
-        let is_ours = sessions
-            .get(&*self.id)
-            .is_some_and(|handle| Arc::ptr_eq(&handle.place.quiet_since, &self.quiet_since));
-        if is_ours {
-            sessions.remove(&*self.id);
+        if let Some(Slot::Live(handle)) = sessions.get(&self.key)
+            && Arc::ptr_eq(&handle.place.quiet_since, &self.quiet_since)
+        {
+            sessions.remove(&self.key);
         }
     }
 
@@ -105,13 +114,16 @@ impl Place {
 }
 
 impl Registry {
-    /// Makes an empty registry, whose sessions talk to `bedrock`.
-    pub fn new(config: Config, bedrock: Bedrock) -> Self {
+    /// Makes a registry of the sessions in `store`, none of which is loaded yet.
+    pub fn new(config: Config, agents: Arc<Agents>, bedrock: Bedrock, store: Store) -> Self {
         Self {
             shared: Arc::new(Shared {
                 config: Arc::new(config),
+                agents,
                 bedrock,
+                store,
                 sessions: Mutex::new(HashMap::new()),
+                held: Arc::default(),
                 tracker: TaskTracker::new(),
                 draining: CancellationToken::new(),
                 started: Instant::now(),
@@ -129,70 +141,243 @@ impl Registry {
         &self.shared.bedrock
     }
 
-    /// Finds a session.
-    pub fn find(&self, id: &str) -> Option<Handle> {
-        self.shared.lock().get(id).cloned()
+    /// Where the sessions are kept.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// Finds a session, here or in the store.
+    ///
+    /// # Errors
+    ///
+    /// `StoreUnavailable`, `ConcurrencyLimited` when there is no room to load it, `AgentNotFound`
+    /// when its agent is no longer offered.
+    pub async fn find(&self, key: &Key) -> Result<Option<Handle>, Failure> {
+        match self.look_up(key).await? {
+            Found::Live(handle) => Ok(Some(handle)),
+            Found::Nowhere(_) => Ok(None),
+        }
+    }
+
+    /// Finds a session if it runs here, without looking into the store.
+    pub fn find_live(&self, key: &Key) -> Option<Handle> {
+        match self.shared.lock().get(key) {
+            Some(Slot::Live(handle)) => Some(handle.clone()),
+            Some(Slot::Loading(_)) | None => None,
+        }
     }
 
     /// Finds a session, or begins it; no name means another that nobody has.
     ///
     /// # Errors
     ///
-    /// `ShuttingDown` for a session to begin while the server drains, `ConcurrencyLimited` when
-    /// no more sessions have room.
-    pub fn find_or_begin(
+    /// As [`Registry::find`], and `ShuttingDown` for a session to begin while the server drains.
+    pub async fn find_or_begin(
         &self,
+        tenant: &Arc<str>,
         id: Option<&str>,
         begin: impl FnOnce() -> Beginning,
-    ) -> Result<Found, Failure> {
-        let id = match id {
-            Some(id) => id.to_owned(),
-            None => Uuid::now_v7().simple().to_string(),
+    ) -> Result<(Handle, bool), Failure> {
+        let found = match id {
+            Some(id) => self.look_up(&Key::new(tenant, id)).await?,
+            // Nobody else can know of it.
+            None => Found::Nowhere(self.claim(Key::new(tenant, &fresh_id()))),
         };
-        let mut sessions = self.shared.lock();
-        if let Some(handle) = sessions.get(&id) {
-            return Ok(Found {
-                handle: handle.clone(),
-                begun: false,
-            });
+        match found {
+            Found::Live(handle) => Ok((handle, false)),
+            Found::Nowhere(claim) => {
+                let handle = self.begin(claim, begin(), None)?;
+                Ok((handle, true))
+            }
         }
+    }
+
+    /// Begins a session; `None` when there is one of that name already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::find_or_begin`].
+    pub async fn create(
+        &self,
+        tenant: &Arc<str>,
+        id: Option<&str>,
+        beginning: Beginning,
+        claimed: Option<Claimed>,
+    ) -> Result<Option<Handle>, Failure> {
+        let found = match id {
+            Some(id) => self.look_up(&Key::new(tenant, id)).await?,
+            None => Found::Nowhere(self.claim(Key::new(tenant, &fresh_id()))),
+        };
+        match found {
+            Found::Live(_) => Ok(None),
+            Found::Nowhere(claim) => self.begin(claim, beginning, claimed).map(Some),
+        }
+    }
+
+    /// Forgets a session; one that does not exist needs no forgetting.
+    ///
+    /// # Errors
+    ///
+    /// `StoreUnavailable`.
+    pub async fn delete(&self, key: &Key) -> Result<(), Failure> {
+        loop {
+            if let Some(handle) = self.find_live(key) {
+                match handle.delete().await {
+                    Ok(deleted) => return deleted,
+                    // It left meanwhile.
+                    Err(_) => continue,
+                }
+            }
+            // Held until it is gone from the store, so that nobody loads it meanwhile.
+            let Some(_claim) = self.claim_free(key).await else {
+                continue;
+            };
+            let store = &self.shared.store;
+            let deleted = store.commit(key.clone(), store.fence(), vec![Write::Delete]);
+            return deleted.await.map_err(|error| kept::failure(&error));
+        }
+    }
+
+    /// Loads the sessions whose work a process left unfinished; tells how many there were.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be listed.
+    pub async fn recover(&self) -> Result<usize, StoreError> {
+        let unfinished = self.shared.store.unfinished().await?;
+        for key in &unfinished {
+            if let Err(failure) = self.find(key).await {
+                // It stays in the store as it is, and is looked at again when it is used.
+                tracing::error!(session.id = %key.session_id, %failure, "a session was not recovered");
+            }
+        }
+        Ok(unfinished.len())
+    }
+
+    async fn look_up(&self, key: &Key) -> Result<Found, Failure> {
+        loop {
+            if let Some(handle) = self.find_live(key) {
+                return Ok(Found::Live(handle));
+            }
+            let Some(claim) = self.claim_free(key).await else {
+                continue;
+            };
+            let fence = self.shared.store.fence();
+            let loaded = self.shared.store.load(key).await;
+            let loaded = loaded.map_err(|error| kept::failure(&error))?;
+            let Some(loaded) = loaded.filter(|loaded| !loaded.is_expired(SystemTime::now())) else {
+                return Ok(Found::Nowhere(claim));
+            };
+            let agent = self.shared.agents.find(&loaded.begin.agent_id).cloned();
+            let agent = agent.ok_or_else(|| no_agent(&loaded.begin.agent_id))?;
+            let kept = kept::read(&key.session_id, loaded, &agent.limits)?;
+            let handle = self.admit(claim, agent, Origin::Kept(Box::new(kept)), fence)?;
+            return Ok(Found::Live(handle));
+        }
+    }
+
+    /// Claims a name that does not run here; waits while another looks it up, and then says `None`.
+    async fn claim_free(&self, key: &Key) -> Option<Claim> {
+        let mut waiting = {
+            let mut sessions = self.shared.lock();
+            match sessions.get(key) {
+                Some(Slot::Live(_)) => return None,
+                Some(Slot::Loading(waiting)) => waiting.clone(),
+                None => return Some(self.claim_in(&mut sessions, key.clone())),
+            }
+        };
+        // Ends when the sender is dropped.
+        while waiting.changed().await.is_ok() {}
+        None
+    }
+
+    fn claim(&self, key: Key) -> Claim {
+        self.claim_in(&mut self.shared.lock(), key)
+    }
+
+    fn claim_in(&self, sessions: &mut HashMap<Key, Slot>, key: Key) -> Claim {
+        let (waiters, waiting) = watch::channel(());
+        sessions.insert(key.clone(), Slot::Loading(waiting));
+        Claim {
+            shared: Arc::clone(&self.shared),
+            key,
+            is_settled: false,
+            _waiters: waiters,
+        }
+    }
+
+    fn begin(
+        &self,
+        claim: Claim,
+        beginning: Beginning,
+        claimed: Option<Claimed>,
+    ) -> Result<Handle, Failure> {
         if self.is_draining() {
             return Err(Failure::shutting_down());
         }
-        if sessions.len() >= self.shared.config.max_sessions && !make_room(&sessions) {
+        let Beginning {
+            agent,
+            options,
+            messages,
+            labels,
+            ttl,
+        } = beginning;
+        let begin = Begin {
+            agent_id: agent.id.clone(),
+            labels,
+            ttl: ttl.unwrap_or(self.shared.config.session_ttl),
+            created: SystemTime::now(),
+        };
+        let origin = Origin::Begun {
+            begin,
+            options: Box::new(options),
+            messages,
+            claimed,
+        };
+        self.admit(claim, agent, origin, self.shared.store.fence())
+    }
+
+    /// Starts the task of a session, and puts it where calls find it.
+    fn admit(
+        &self,
+        mut claim: Claim,
+        agent: Arc<Agent>,
+        origin: Origin,
+        fence: Fence,
+    ) -> Result<Handle, Failure> {
+        let shared = &self.shared;
+        let mut sessions = shared.lock();
+        // The claim counts as one.
+        if sessions.len() > shared.config.max_sessions && !make_room(&sessions) {
+            drop(sessions);
             let text = "this server holds as many sessions as it may, and all are in use";
             let failure = Failure::new(Reason::ConcurrencyLimited, text);
             return Err(failure.retry_after(RETRY_WHEN_FULL));
         }
-        let beginning = begin();
         let place = Place {
-            id: id.as_str().into(),
-            shared: Arc::downgrade(&self.shared),
+            key: claim.key.clone(),
+            shared: Arc::downgrade(shared),
             quiet_since: Arc::new(AtomicU64::new(0)),
         };
         let inbox = task::start(Parts {
-            setup: Setup {
-                id: id.clone(),
-                seed: Uuid::new_v4().simple().to_string()[..12].to_owned(),
-                agent: Arc::clone(&beginning.agent),
-                options: beginning.options,
-                messages: beginning.messages,
-            },
-            bedrock: self.shared.bedrock.clone(),
-            config: Arc::clone(&self.shared.config),
+            agent: Arc::clone(&agent),
+            origin,
+            bedrock: shared.bedrock.clone(),
+            store: shared.store.clone(),
+            fence,
+            config: Arc::clone(&shared.config),
+            held: Arc::clone(&shared.held),
             place: place.clone(),
-            tracker: self.shared.tracker.clone(),
+            tracker: shared.tracker.clone(),
         });
         let handle = Handle {
-            agent: beginning.agent,
+            agent,
             inbox,
             place,
         };
-        sessions.insert(id, handle.clone());
-        Ok(Found {
-            handle,
-            begun: true,
-        })
+        claim.is_settled = true;
+        sessions.insert(claim.key.clone(), Slot::Live(handle.clone()));
+        Ok(handle)
     }
 
     /// True when no further turns are taken.
@@ -219,17 +404,12 @@ impl Registry {
         self.len() == 0
     }
 
-    /// Takes no further turns; every reader is given the notice.
-    pub async fn drain(&self, notice: Bytes) {
+    /// Takes no further turns; every reader is told that it has `time_left`.
+    pub async fn drain(&self, time_left: Duration) {
         self.shared.draining.cancel();
         for handle in self.handles() {
             // A session that has ended needs no telling.
-            let _ = handle
-                .inbox
-                .send(Message::Shutdown {
-                    notice: notice.clone(),
-                })
-                .await;
+            let _ = handle.inbox.send(Message::Shutdown { time_left }).await;
         }
     }
 
@@ -241,16 +421,44 @@ impl Registry {
         }
     }
 
+    /// Waits until the store has all that the sessions have said.
+    pub async fn settle(&self) {
+        for handle in self.handles() {
+            // A session that has ended left nothing; one whose store failed has said so.
+            let _ = handle.settled().await;
+        }
+    }
+
     fn handles(&self) -> Vec<Handle> {
-        self.shared.lock().values().cloned().collect()
+        let sessions = self.shared.lock();
+        let live = sessions.values().filter_map(|slot| match slot {
+            Slot::Live(handle) => Some(handle.clone()),
+            Slot::Loading(_) => None,
+        });
+        live.collect()
     }
 }
 
 impl Shared {
     // The map is whole after every statement, so a panic elsewhere leaves nothing half done.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.shared.lock().remove(&self.key);
+        }
+    }
+}
+
+/// Where a session is.
+enum Found {
+    Live(Handle),
+    /// Neither here nor in the store.
+    Nowhere(Claim),
 }
 
 /// How a session begins.
@@ -262,181 +470,43 @@ pub struct Beginning {
     pub options: TurnOptions,
     /// The conversation so far.
     pub messages: Vec<CoreMessage>,
+    /// Free labels.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// How long it is kept after its last use; `None` means the server's default.
+    pub ttl: Option<Duration>,
 }
 
-/// A session that was found or begun.
-#[derive(Debug)]
-pub struct Found {
-    /// The session.
-    pub handle: Handle,
-    /// It was begun by this call.
-    pub begun: bool,
-}
-
-impl Handle {
-    /// The session's name.
-    pub fn id(&self) -> &str {
-        self.place.id()
-    }
-
-    /// Agent in charge.
-    pub fn agent(&self) -> &Arc<Agent> {
-        &self.agent
-    }
-
-    /// Runs a turn; without options the reader gives the end alone.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended`] when the session ended meanwhile; inside, why the turn was refused.
-    pub async fn start(
-        &self,
-        request: TurnRequest,
-        options: Option<Options>,
-    ) -> Result<Result<(Started, Reader), Failure>, Ended> {
-        self.ask(|reply| Message::Start {
-            request: Box::new(request),
-            options,
-            reply,
-        })
-        .await
-    }
-
-    /// Reads a turn that started before, from its first event.
-    ///
-    /// Gives no reader for the end alone of a turn that does not run: its record outlives its
-    /// events.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended`] when the session ended meanwhile.
-    pub async fn follow(
-        &self,
-        started: Started,
-        options: Option<Options>,
-    ) -> Result<Option<Reader>, Ended> {
-        self.ask(|reply| Message::Follow {
-            started,
-            options,
-            reply,
-        })
-        .await
-    }
-
-    /// Opens a live conversation.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended`] when the session ended meanwhile.
-    pub async fn open(
-        &self,
-        options: Options,
-        settings: Option<TurnOptions>,
-    ) -> Result<(StreamId, Reader), Ended> {
-        let settings = settings.map(Box::new);
-        self.ask(|reply| Message::Open {
-            options: Box::new(options),
-            settings,
-            reply,
-        })
-        .await
-    }
-
-    /// Brings a frame of a live conversation.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended`] when the session ended meanwhile.
-    pub async fn frame(&self, stream: StreamId, frame: Frame) -> Result<(), Ended> {
-        self.tell(Message::Frame {
-            stream,
-            frame: Box::new(frame),
-        })
-        .await
-    }
-
-    /// Says that no more frames come.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended`] when the session ended meanwhile.
-    pub async fn close_input(&self, stream: StreamId) -> Result<(), Ended> {
-        self.tell(Message::InputClosed(stream)).await
-    }
-
-    /// Ends a live conversation with a failure; what runs is cancelled or runs on.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended`] when the session ended meanwhile.
-    pub async fn end_stream(
-        &self,
-        stream: StreamId,
-        failure: Failure,
-        cancel: bool,
-    ) -> Result<(), Ended> {
-        self.tell(Message::EndStream {
-            stream,
-            failure,
-            cancel,
-        })
-        .await
-    }
-
-    /// Stops a turn; `None` means the one that runs or is paused.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended`] when the session ended meanwhile; inside, that there is no such turn.
-    pub async fn cancel(
-        &self,
-        turn_id: Option<String>,
-    ) -> Result<Result<pb::TurnResult, Failure>, Ended> {
-        self.ask(|reply| Message::Cancel { turn_id, reply }).await
-    }
-
-    /// Tells how a turn stands; `None` means the newest.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended`] when the session ended meanwhile.
-    pub async fn turn(&self, turn_id: Option<String>) -> Result<Option<TurnView>, Ended> {
-        self.ask(|reply| Message::Turn { turn_id, reply }).await
-    }
-
-    /// Tells the conversation and the settings.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended`] when the session ended meanwhile.
-    pub async fn describe(&self) -> Result<Description, Ended> {
-        self.ask(|reply| Message::Describe { reply }).await
-    }
-
-    async fn tell(&self, message: Message) -> Result<(), Ended> {
-        if self.inbox.send(message).await {
-            Ok(())
-        } else {
-            Err(Ended)
+impl Beginning {
+    /// A session with nothing but an agent.
+    pub fn plain(agent: &Arc<Agent>) -> Self {
+        Self {
+            agent: Arc::clone(agent),
+            options: TurnOptions::default(),
+            messages: Vec::new(),
+            labels: Default::default(),
+            ttl: None,
         }
     }
-
-    async fn ask<T>(
-        &self,
-        question: impl FnOnce(oneshot::Sender<T>) -> Message,
-    ) -> Result<T, Ended> {
-        let (reply, answer) = oneshot::channel();
-        self.tell(question(reply)).await?;
-        answer.await.map_err(|_| Ended)
-    }
 }
 
-/// Asks the sessions that were quiet longest to end; false when none is quiet.
+fn fresh_id() -> String {
+    Uuid::now_v7().simple().to_string()
+}
+
+fn no_agent(agent_id: &str) -> Failure {
+    let text = "the agent of this session is not offered by this server";
+    Failure::new(Reason::AgentNotFound, text).fact("agent_id", agent_id)
+}
+
+/// Asks the sessions that were quiet longest to leave memory; false when none is quiet.
 ///
 /// Each looks again whether it is quiet before it goes, so one that just woke stays.
-fn make_room(sessions: &HashMap<String, Handle>) -> bool {
-    let mut quiet: Vec<(u64, &Handle)> = sessions
-        .values()
+fn make_room(sessions: &HashMap<Key, Slot>) -> bool {
+    let live = sessions.values().filter_map(|slot| match slot {
+        Slot::Live(handle) => Some(handle),
+        Slot::Loading(_) => None,
+    });
+    let mut quiet: Vec<(u64, &Handle)> = live
         .filter_map(
             |handle| match handle.place.quiet_since.load(Ordering::Relaxed) {
                 0 => None,

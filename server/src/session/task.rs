@@ -1,5 +1,7 @@
 //! The task that drives one session: it owns the decisions, the model call and the log's write side.
 
+mod attach;
+mod keep;
 mod model_call;
 mod outputs;
 mod pace;
@@ -13,9 +15,9 @@ use std::{
 use futures_util::FutureExt as _;
 use taiwa::v1 as pb;
 use taiwa_core::{
-    Agent, Failure, Input, Session, TurnOptions, TurnStatus,
+    Agent, Clock, Failure, Input, Message as CoreMessage, Reason, Session, TurnOptions,
     command::Started,
-    input::{CallId, CancelCause, Frame, StreamId},
+    input::{CallId, CancelCause, StreamId},
     session::Setup,
 };
 use tokio::{
@@ -23,22 +25,23 @@ use tokio::{
     time::{Instant, Sleep},
 };
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
+use uuid::Uuid;
 
 use self::model_call::ModelCall;
 use super::{
     Config,
-    inbox::{Description, Gone, Inbox, Message, TurnView},
-    log::{Attachment, Interest, Log, ReaderId},
-    reader::{OnGone, Options, Reader},
+    inbox::{Claimed, Description, Gone, Inbox, Message, TurnView},
+    kept::{self, Kept},
+    log::{Entry, Held, Log, ReaderId},
+    progress::{Commit, Progress},
+    reader::{Options, Reader},
     registry::Place,
 };
 use crate::{
-    grpc::convert::{
-        event::{self, Encoder},
-        time::Clock,
-    },
+    grpc::convert::event::{self, Encoder},
     model::bedrock::Bedrock,
+    store::{Begin, Fence, Store, Write},
 };
 
 /// The log of a session, with what follows for it when a reader goes.
@@ -47,11 +50,30 @@ pub(super) type SessionLog = Log<Gone>;
 /// What a session's task works with.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) setup: Setup,
+    pub(super) agent: Arc<Agent>,
+    pub(super) origin: Origin,
     pub(super) bedrock: Bedrock,
+    pub(super) store: Store,
+    /// The right to write the session.
+    pub(super) fence: Fence,
     pub(super) config: Arc<Config>,
+    pub(super) held: Arc<Held>,
     pub(super) place: Place,
     pub(super) tracker: TaskTracker,
+}
+
+/// Where a session comes from.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// It begins.
+    Begun {
+        begin: Begin,
+        options: Box<TurnOptions>,
+        messages: Vec<CoreMessage>,
+        claimed: Option<Claimed>,
+    },
+    /// The store kept it.
+    Kept(Box<Kept>),
 }
 
 struct Task {
@@ -62,6 +84,23 @@ struct Task {
     place: Place,
     tracker: TaskTracker,
     log: Arc<SessionLog>,
+    store: Store,
+    fence: Fence,
+    /// Batches handed to the store, and how many of them it has.
+    batches: u64,
+    progress: Arc<Progress>,
+    /// What goes into the next batch: events, and all else.
+    said: Vec<Entry>,
+    writes: Vec<Write>,
+    /// How long the session is kept after its last use.
+    ttl: Duration,
+    /// Tokens of all ended turns.
+    input_tokens: u64,
+    output_tokens: u64,
+    /// Events up to this one are gone from the store.
+    trimmed: u64,
+    /// When what is kept for replay goes.
+    replay_until: Option<Instant>,
     encoder: Encoder,
     inbox: Inbox,
     model: ModelCall,
@@ -71,14 +110,17 @@ struct Task {
     draining: bool,
     calls: u64,
     starting: BTreeMap<CallId, Starting>,
-    cancelling: BTreeMap<CallId, oneshot::Sender<Result<pb::TurnResult, Failure>>>,
+    cancelling: BTreeMap<CallId, oneshot::Sender<Result<(pb::TurnResult, Commit), Failure>>>,
     streams: BTreeMap<StreamId, ReaderId>,
+    /// Streams that end after the events so far.
+    ending: Vec<StreamId>,
 }
 
 /// A call that waits for its turn to start.
 struct Starting {
     options: Option<Options>,
-    reply: oneshot::Sender<Result<(Started, Reader), Failure>>,
+    claimed: Option<Claimed>,
+    reply: oneshot::Sender<Result<(Started, Reader, Commit), Failure>>,
 }
 
 /// What woke the task.
@@ -87,45 +129,24 @@ enum Happened {
     Model(Input),
     Writable,
     TimePassed,
+    /// The store did not take a batch: what it has is how things stand.
+    StoreFailed(Failure),
 }
 
 /// Starts the task of a session.
 pub(super) fn start(parts: Parts) -> Inbox {
     let (inbox, rx) = Inbox::new();
-    let log = Arc::new(SessionLog::new(parts.config.log));
-    let session = Session::new(parts.setup);
-    let agent = Arc::clone(session.agent());
-    let clock = Clock {
-        instant: now(),
-        system: SystemTime::now(),
-    };
-    let task = Task {
-        encoder: Encoder::new(Arc::clone(session.id()), agent.id.as_str().into(), clock),
-        agent,
-        session,
-        bedrock: parts.bedrock,
-        config: parts.config,
-        place: parts.place,
-        tracker: parts.tracker.clone(),
-        log: Arc::clone(&log),
-        inbox: inbox.clone(),
-        model: ModelCall::default(),
-        held_since: None,
-        quiet_since: None,
-        draining: false,
-        calls: 0,
-        starting: BTreeMap::new(),
-        cancelling: BTreeMap::new(),
-        streams: BTreeMap::new(),
-    };
-    let place = task.place.clone();
-    parts.tracker.spawn(async move {
+    let place = parts.place.clone();
+    let tracker = parts.tracker.clone();
+    let task = Task::new(parts, inbox.clone());
+    let log = Arc::clone(&task.log);
+    tracker.spawn(async move {
         let ended = std::panic::AssertUnwindSafe(task.run(rx))
             .catch_unwind()
             .await;
         place.leave();
         if ended.is_err() {
-            error!(session.id = place.id(), "a session panicked");
+            error!(session.id = %place.key().session_id, "a session panicked");
         }
         log.close(Failure::internal());
     });
@@ -133,14 +154,100 @@ pub(super) fn start(parts: Parts) -> Inbox {
 }
 
 impl Task {
+    fn new(parts: Parts, inbox: Inbox) -> Self {
+        let clock = Clock {
+            instant: now(),
+            system: SystemTime::now(),
+        };
+        let key = parts.place.key();
+        let setup = |options, messages| Setup {
+            id: key.session_id.to_string(),
+            seed: Uuid::new_v4().simple().to_string()[..12].to_owned(),
+            agent: Arc::clone(&parts.agent),
+            options,
+            messages,
+            clock,
+        };
+        let mut writes = Vec::new();
+        let mut tokens = (0, 0);
+        let mut events = Vec::new();
+        let mut newest = 0;
+        let mut replay_until = None;
+        let ttl;
+        let session = match parts.origin {
+            Origin::Begun {
+                begin,
+                options,
+                messages,
+                claimed,
+            } => {
+                ttl = begin.ttl;
+                writes.push(Write::Begin(begin));
+                writes.extend(claimed.map(|claimed| kept::request(claimed, &key.session_id, None)));
+                Session::new(setup(*options, messages))
+            }
+            Origin::Kept(kept) => {
+                tokens = (kept.input_tokens, kept.output_tokens);
+                events = kept.events;
+                newest = kept.last_sequence;
+                ttl = kept.ttl;
+                replay_until = Some(Instant::now() + parts.config.replay_window);
+                let setup = setup(TurnOptions::default(), Vec::new());
+                let (session, repairs) = Session::restore(setup, kept.core, now());
+                if !repairs.is_empty() {
+                    warn!(session.id = %key.session_id, ?repairs, "repaired a history that was kept");
+                }
+                session
+            }
+        };
+        let first = events.first().map(|entry: &Entry| entry.sequence);
+        let log = SessionLog::new(parts.config.log, parts.held, events, newest);
+        Self {
+            encoder: Encoder::new(Arc::clone(session.id()), parts.agent.id.as_str().into()),
+            agent: parts.agent,
+            session,
+            bedrock: parts.bedrock,
+            config: parts.config,
+            place: parts.place,
+            tracker: parts.tracker,
+            log: Arc::new(log),
+            store: parts.store,
+            fence: parts.fence,
+            batches: 0,
+            progress: Arc::new(Progress::new()),
+            said: Vec::new(),
+            writes,
+            ttl,
+            input_tokens: tokens.0,
+            output_tokens: tokens.1,
+            trimmed: first.unwrap_or(newest + 1) - 1,
+            replay_until,
+            inbox,
+            model: ModelCall::default(),
+            held_since: None,
+            quiet_since: None,
+            draining: false,
+            calls: 0,
+            starting: BTreeMap::new(),
+            cancelling: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            ending: Vec::new(),
+        }
+    }
+
     async fn run(mut self, mut rx: mpsc::Receiver<Message>) {
         let mut sleep = Box::pin(tokio::time::sleep(self.config.session_idle_timeout));
+        // What a process left unfinished is ended or begun.
+        self.carry_out();
+        self.finish_output();
         self.note_quiet();
+        let progress = Arc::clone(&self.progress);
         loop {
             self.arm(&mut sleep);
             let happened = tokio::select! {
                 // Cancels and frames win over a busy model, and time over both kinds of silence.
                 biased;
+                failure = progress.failed() => Happened::StoreFailed(failure),
                 message = rx.recv() => Happened::Message(message),
                 () = &mut sleep => Happened::TimePassed,
                 () = self.log.writable(), if self.held_since.is_some() => Happened::Writable,
@@ -148,6 +255,14 @@ impl Task {
             };
             match happened {
                 Happened::Message(None) => return,
+                Happened::StoreFailed(failure) => {
+                    error!(session.id = %self.session.id(), %failure, "the store failed a session");
+                    return self.leave(rx).await;
+                }
+                Happened::Message(Some(Message::Delete { reply })) => {
+                    self.delete(reply);
+                    return self.leave(rx).await;
+                }
                 Happened::Message(Some(Message::Forget)) => {
                     if self.is_quiet() {
                         return self.leave(rx).await;
@@ -155,13 +270,13 @@ impl Task {
                 }
                 Happened::Message(Some(message)) => self.take(message),
                 Happened::Model(input) => {
-                    self.handle(input);
-                    self.take_ready();
+                    self.take_ready(input);
                 }
                 Happened::Writable => self.release(),
                 Happened::TimePassed => {
                     self.handle(Input::Tick);
                     self.cut_laggards();
+                    self.forget_replay();
                     if self.is_forgotten() {
                         return self.leave(rx).await;
                     }
@@ -173,6 +288,8 @@ impl Task {
 
     /// Makes way for a session of the same name, then answers who came too late for this one.
     async fn leave(&mut self, mut rx: mpsc::Receiver<Message>) {
+        // Whoever loads it next finds all that was said; a failure was told to those it concerns.
+        let _ = self.last_commit().done().await;
         self.place.leave();
         rx.close();
         // Dropping a message's reply tells its sender to try again.
@@ -180,15 +297,35 @@ impl Task {
         debug!(session.id = %self.session.id(), events = self.log.last_sequence(), "session ended");
     }
 
+    /// Cancels what runs, ends the streams, and has the store forget the session.
+    fn delete(&mut self, reply: oneshot::Sender<Commit>) {
+        self.handle(Input::Cancel {
+            call: None,
+            turn_id: None,
+            cause: CancelCause::Requested,
+        });
+        self.send(vec![Write::Delete]);
+        let failure = Failure::new(Reason::SessionEnded, "the session was deleted");
+        self.log.close(failure);
+        // A caller that went meanwhile has nothing to be told.
+        let _ = reply.send(self.last_commit());
+    }
+
     fn take(&mut self, message: Message) {
         match message {
             Message::Start {
                 request,
                 options,
+                claimed,
                 reply,
             } => {
                 let call = self.next_call();
-                self.starting.insert(call, Starting { options, reply });
+                let starting = Starting {
+                    options,
+                    claimed,
+                    reply,
+                };
+                self.starting.insert(call, starting);
                 self.handle(Input::Start { call, request });
             }
             Message::Follow {
@@ -196,16 +333,27 @@ impl Task {
                 options,
                 reply,
             } => {
-                let reader = (options.is_some() || self.is_running(&started.turn_id))
-                    .then(|| self.follow(&started, options));
                 // When the caller is gone, the reader in the reply is dropped and says so.
-                let _ = reply.send(reader);
+                let _ = reply.send(self.follow_again(&started, options));
+            }
+            Message::Resume {
+                resumption,
+                options,
+                reply,
+            } => {
+                // As above.
+                let _ = reply.send(self.resume(resumption, *options));
             }
             Message::Open {
                 options,
                 settings,
+                after,
+                claimed,
                 reply,
-            } => self.open(*options, settings, reply),
+            } => {
+                // As above.
+                let _ = reply.send(self.open(*options, settings, after, claimed));
+            }
             Message::Frame { stream, frame } => self.handle(Input::Frame { stream, frame }),
             Message::InputClosed(stream) => self.handle(Input::InputClosed(stream)),
             Message::EndStream {
@@ -235,7 +383,7 @@ impl Task {
                 let result = self.session.turn(turn_id.as_deref(), now());
                 let view = result.map(|result| TurnView {
                     status: result.status,
-                    result: self.encoder.result(&result),
+                    result: event::turn_result(&result),
                     failure: result.failure,
                 });
                 // A caller that went meanwhile has nothing to be told.
@@ -249,9 +397,14 @@ impl Task {
                 // A caller that went meanwhile has nothing to be told.
                 let _ = reply.send(description);
             }
-            Message::Shutdown { notice } => {
+            Message::Settle { reply } => {
+                self.flush();
+                // A caller that went meanwhile has nothing to be told.
+                let _ = reply.send(self.last_commit());
+            }
+            Message::Shutdown { time_left } => {
                 self.draining = true;
-                self.log.notify_all(&notice);
+                self.announce_end(time_left);
                 self.handle(Input::Shutdown);
             }
             Message::Kill => {
@@ -259,7 +412,7 @@ impl Task {
                 self.handle(Input::Kill);
             }
             // Decided by the loop, which alone can end.
-            Message::Forget => {}
+            Message::Forget | Message::Delete { .. } => {}
         }
     }
 
@@ -285,95 +438,14 @@ impl Task {
         }
     }
 
-    fn open(
-        &mut self,
-        options: Options,
-        settings: Option<Box<TurnOptions>>,
-        reply: oneshot::Sender<(StreamId, Reader)>,
-    ) {
-        let stream = StreamId(self.next_call().0);
-        let last_sequence = self.log.last_sequence();
-        let cancel = options.on_gone == OnGone::Cancel;
-        let attachment = Attachment {
-            after: last_sequence,
-            interest: Interest::Everything,
-            paces: options.paces,
-            on_gone: Some(Gone::Stream { stream, cancel }),
-        };
-        let reader = Reader::attach(&self.log, self.inbox.clone(), None, attachment, options);
-        let ready = event::session_ready(self.welcome(last_sequence), SystemTime::now());
-        self.log.notify(reader.id(), event::encode(&ready));
-        self.streams.insert(stream, reader.id());
-        self.handle(Input::StreamOpened(stream));
-        if let Some(settings) = settings {
-            let body = taiwa_core::input::FrameBody::Update {
-                options: settings,
-                replace_client_tools: false,
-            };
-            let frame = Box::new(Frame { id: None, body });
-            self.handle(Input::Frame { stream, frame });
-        }
-        // When the caller is gone, the reader in the reply is dropped and says so.
-        let _ = reply.send((stream, reader));
-    }
-
-    fn welcome(&self, last_sequence: u64) -> pb::SessionReady {
-        let limits = &self.agent.limits;
-        pb::SessionReady {
-            session_id: self.session.id().to_string(),
-            agent_id: self.agent.id.clone(),
-            model_id: self
-                .session
-                .options()
-                .model_id
-                .as_ref()
-                .or(self.agent.options.model_id.as_ref())
-                .cloned()
-                .unwrap_or_default(),
-            limits: Some(pb::SessionLimits {
-                max_frame_bytes: i32::try_from(self.config.max_frame_bytes).unwrap_or(i32::MAX),
-                idle_timeout: self.config.stream_idle_timeout.try_into().ok(),
-                max_queued_inputs: i32::try_from(limits.max_queued_inputs).unwrap_or(i32::MAX),
-            }),
-            last_sequence: i64::try_from(last_sequence).unwrap_or(i64::MAX),
-        }
-    }
-
-    fn is_running(&self, turn_id: &str) -> bool {
-        let turn = self.session.turn(Some(turn_id), now());
-        turn.is_some_and(|turn| turn.status == TurnStatus::Running)
-    }
-
-    fn follow(&self, started: &Started, options: Option<Options>) -> Reader {
-        let turn_id = Arc::clone(&started.turn_id);
-        let interest = match &options {
-            Some(_) => Interest::Turn(Arc::clone(&turn_id)),
-            None => Interest::EndOf(Arc::clone(&turn_id)),
-        };
-        let options = options.unwrap_or_else(Options::end_alone);
-        let attachment = Attachment {
-            after: started.first_sequence - 1,
-            interest,
-            paces: options.paces,
-            on_gone: (options.on_gone == OnGone::Cancel).then(|| Gone::Turn(Arc::clone(&turn_id))),
-        };
-        Reader::attach(
-            &self.log,
-            self.inbox.clone(),
-            Some(turn_id),
-            attachment,
-            options,
-        )
-    }
-
     /// Sets the timer to what is due first.
     fn arm(&self, sleep: &mut std::pin::Pin<Box<Sleep>>) {
         let due = [
             self.session.deadline().map(Instant::from_std),
-            self.quiet_since
-                .map(|since| since + self.config.session_idle_timeout),
+            self.quiet_since.map(|since| since + self.idle_timeout()),
             self.held_since
                 .map(|since| since + self.config.reader_stall_timeout),
+            self.replay_until,
         ];
         let due = due.into_iter().flatten().min();
         // A timer that fires early only looks again, so it is moved only to an earlier time, or
@@ -387,6 +459,36 @@ impl Task {
             }
             Some(_) | None => {}
         }
+    }
+
+    /// Counts the time for which events are kept from the end of the last turn.
+    pub(super) fn note_replay(&mut self) {
+        if !self.session.is_idle() {
+            self.replay_until = None;
+        } else if self.replay_until.is_none() && self.log.oldest() <= self.log.last_sequence() {
+            self.replay_until = Some(Instant::now() + self.config.replay_window);
+        }
+    }
+
+    /// Drops what was kept for replay, once its time is over.
+    fn forget_replay(&mut self) {
+        if self
+            .replay_until
+            .is_some_and(|until| until <= Instant::now())
+        {
+            self.replay_until = None;
+            self.log.forget(u64::MAX);
+            if let Some(trim) = self.trim() {
+                self.send(vec![trim]);
+            }
+        }
+    }
+
+    /// How long it stays in memory while it is quiet.
+    ///
+    /// One that has expired by then has to be looked for, so that it is found to be gone.
+    fn idle_timeout(&self) -> Duration {
+        self.config.session_idle_timeout.min(self.ttl)
     }
 
     fn is_quiet(&self) -> bool {
@@ -404,7 +506,7 @@ impl Task {
 
     fn is_forgotten(&self) -> bool {
         self.quiet_since
-            .is_some_and(|since| since.elapsed() >= self.config.session_idle_timeout)
+            .is_some_and(|since| since.elapsed() >= self.idle_timeout())
     }
 }
 

@@ -61,6 +61,13 @@ pub struct Loaded {
     pub log: Vec<LogEntry>,
 }
 
+impl Loaded {
+    /// True when it is to be treated as gone, though it may not have been swept yet.
+    pub fn is_expired(&self, now: SystemTime) -> bool {
+        expires(self.begin.ttl, &self.head).is_some_and(|at| at <= now)
+    }
+}
+
 /// A request that is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRow {

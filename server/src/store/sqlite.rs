@@ -5,6 +5,7 @@
 //! `sqlite3` shell, may read meanwhile.
 
 mod apply;
+mod checkpoint;
 mod error;
 mod open;
 mod queue;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use self::{
+    checkpoint::Checkpoints,
     queue::{Job, Queue},
     readers::Readers,
     writer::{Jobs, Writer},
@@ -60,9 +62,11 @@ impl Sqlite {
     ) -> Result<Self, Fault> {
         let opened = open::open(path, durability)?;
         let queue = Arc::<Queue>::default();
+        let checkpoints = Checkpoints::start(open::connect(&opened.path, open::READ_WRITE)?)?;
         let readers = Arc::new(Readers::new(opened.path));
         let writer = Writer {
             connection: opened.connection,
+            checkpoints,
             readers: Arc::clone(&readers),
             lock: opened.lock,
             jobs: Jobs(Arc::clone(&queue)),

@@ -25,6 +25,7 @@ impl Child {
             .args(["--listen=127.0.0.1:0", "--model=simulator.persona-v1:0"])
             .args([
                 "--region=us-east-1",
+                "--store=memory",
                 "--log=error",
                 "--endpoint-url",
                 endpoint,

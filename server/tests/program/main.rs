@@ -167,6 +167,7 @@ impl Server {
     fn start(command: &mut Command) -> Self {
         let mut child = command
             .args(["--listen=127.0.0.1:0", "--log-format=json"])
+            .env("TAIWA_STORE", "memory")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

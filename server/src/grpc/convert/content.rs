@@ -5,11 +5,11 @@ mod read;
 mod tool;
 mod write;
 
-pub use self::write::{block, text};
+pub use self::write::{block, message, text};
 pub(super) use self::{
-    read::{Place, blocks, cache_ttl},
+    read::{Place, blocks, cache_ttl, citation as read_citation},
     tool::result as tool_result,
-    write::{citation, message, s3_object, tool_call},
+    write::{citation, s3_object, tool_call},
 };
 
 #[cfg(test)]

@@ -78,6 +78,29 @@ pub enum EventClass {
 }
 
 impl EventClass {
+    /// Its number in the store.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Plain => 0,
+            Self::Delta => 1,
+            Self::ReasoningDelta => 2,
+            Self::ReasoningBlock => 3,
+            Self::TurnEnd => 4,
+        }
+    }
+
+    /// Finds it by its number; one that this version does not know is plain.
+    pub fn from_number(number: u8) -> Self {
+        let all = [
+            Self::Delta,
+            Self::ReasoningDelta,
+            Self::ReasoningBlock,
+            Self::TurnEnd,
+        ];
+        let found = all.into_iter().find(|class| class.number() == number);
+        found.unwrap_or(Self::Plain)
+    }
+
     /// Tells the class of what happened.
     pub fn of(payload: &Payload) -> Self {
         match payload {
@@ -127,14 +150,22 @@ pub(super) fn stream(
     };
     violations.within("stream", |violations| StreamOptions {
         on_disconnect: disconnect_policy(wire.on_disconnect, violations),
-        heartbeat: match wire.heartbeat_interval {
-            None => Some(DEFAULT_HEARTBEAT),
-            Some(wire) => heartbeat(wire, violations),
-        },
+        heartbeat: heartbeat_of(wire.heartbeat_interval, violations),
         omit_reasoning: wire.omit_reasoning,
         omit_deltas: wire.omit_deltas,
         on_slow_reader: slow_reader_policy(wire.on_slow_reader, violations),
     })
+}
+
+/// Reads the field `heartbeat_interval`; unset means the default, zero never.
+pub(super) fn heartbeat_of(
+    wire: Option<prost_types::Duration>,
+    violations: &mut Violations,
+) -> Option<Duration> {
+    match wire {
+        None => Some(DEFAULT_HEARTBEAT),
+        Some(wire) => heartbeat(wire, violations),
+    }
 }
 
 fn heartbeat(wire: prost_types::Duration, violations: &mut Violations) -> Option<Duration> {

@@ -1,5 +1,6 @@
 //! Events of a session as readers get them.
 
+mod output;
 mod result;
 
 use std::{sync::Arc, time::SystemTime};
@@ -10,36 +11,34 @@ use prost::Message as _;
 use pb::event::Payload as Wire;
 use taiwa::v1 as pb;
 use taiwa_core::{
-    Event, Payload, TurnResult,
+    Event, Failure, Payload,
     event::{
         BlockKind, FrameAccepted, FrameOutcome, ImageDelta, InterruptionCause, ReasoningDelta,
         StepCompleted, ToolCallPiece,
     },
 };
 
-use super::{
-    content,
-    time::{self, Clock},
-};
+use super::{content, time};
 use crate::grpc::status;
 
-pub use self::result::{encoded_without_reasoning, without_reasoning};
+pub use self::{
+    output::Output,
+    result::{encoded_without_reasoning, turn_result, without_reasoning},
+};
 
 /// Writes the events of one session.
 #[derive(Clone, Debug)]
 pub struct Encoder {
     session_id: Arc<str>,
     agent_id: Arc<str>,
-    clock: Clock,
 }
 
 impl Encoder {
     /// Makes the encoder of a session.
-    pub fn new(session_id: Arc<str>, agent_id: Arc<str>, clock: Clock) -> Self {
+    pub fn new(session_id: Arc<str>, agent_id: Arc<str>) -> Self {
         Self {
             session_id,
             agent_id,
-            clock,
         }
     }
 
@@ -64,11 +63,6 @@ impl Encoder {
         }
     }
 
-    /// Writes the outcome of a turn.
-    pub fn result(&self, result: &TurnResult) -> pb::TurnResult {
-        result::turn_result(result, &self.clock)
-    }
-
     fn payload(&self, payload: Payload) -> Wire {
         match payload {
             Payload::TextDelta(text) => Wire::TextDelta(pb::TextDelta { text }),
@@ -82,15 +76,10 @@ impl Encoder {
             Payload::ImageDelta(delta) => Wire::ImageDelta(image_delta(delta)),
             Payload::BlockStarted(kind) => Wire::BlockStarted(block_started(kind)),
             Payload::BlockCompleted(block) => Wire::BlockCompleted(pb::BlockCompleted {
-                block: Some(content::block(block, &self.clock)),
+                block: Some(content::block(block)),
             }),
             Payload::FrameAccepted(receipt) => Wire::FrameAccepted(frame_accepted(receipt)),
-            Payload::FrameRejected { frame_id, failure } => {
-                Wire::FrameRejected(pb::FrameRejected {
-                    frame_id: frame_id.unwrap_or_default(),
-                    error: Some(status::turn_error(&failure)),
-                })
-            }
+            Payload::FrameRejected { frame_id, failure } => rejected(frame_id, &failure),
             Payload::TurnStarted {
                 frame_id,
                 continued,
@@ -102,14 +91,14 @@ impl Encoder {
             }),
             Payload::StepStarted { model_id } => Wire::StepStarted(pb::StepStarted { model_id }),
             Payload::StepCompleted(step) => Wire::StepCompleted(step_completed(&step)),
-            Payload::ToolCall(call) => Wire::ToolCall(content::tool_call(call, &self.clock)),
+            Payload::ToolCall(call) => Wire::ToolCall(content::tool_call(call)),
             Payload::ToolCallsCancelled(tool_call_ids) => {
                 Wire::ToolCallsCancelled(pb::ToolCallsCancelled { tool_call_ids })
             }
             Payload::Guardrail(outcome) => Wire::Guardrail(result::guardrail(*outcome)),
             Payload::Interrupted(cause) => Wire::Interrupted(interrupted(cause)),
             Payload::Usage(usage) => Wire::Usage(result::usage(&usage)),
-            Payload::TurnEnded(result) => Wire::TurnEnded(Box::new(self.result(&result))),
+            Payload::TurnEnded(result) => Wire::TurnEnded(Box::new(turn_result(&result))),
         }
     }
 }
@@ -130,11 +119,27 @@ pub fn heartbeat(last_sequence: u64, at: SystemTime) -> pb::Event {
     of_this_stream(Wire::Heartbeat(pb::Heartbeat { last_sequence }), at)
 }
 
-/// Says that the stream ends after `time_left`, since the server stops.
-pub fn go_away(time_left: std::time::Duration, at: SystemTime) -> pb::Event {
+/// Says what a replay will hold.
+pub fn stream_resumed(resumed: pb::StreamResumed, at: SystemTime) -> pb::Event {
+    of_this_stream(Wire::StreamResumed(resumed), at)
+}
+
+/// Says that a frame of this stream alone was refused.
+pub fn frame_rejected(frame_id: Option<String>, failure: &Failure, at: SystemTime) -> pb::Event {
+    of_this_stream(rejected(frame_id, failure), at)
+}
+
+/// Says that the stream ends after `time_left`, or has lost its input.
+pub fn go_away(
+    reason: pb::GoAwayReason,
+    time_left: Option<std::time::Duration>,
+    last_sequence: u64,
+    at: SystemTime,
+) -> pb::Event {
     let go_away = pb::GoAway {
-        time_left: Some(time::span(time_left)),
-        reason: pb::GoAwayReason::Shutdown.into(),
+        time_left: time_left.map(time::span),
+        reason: reason.into(),
+        resume_after_sequence: i64::try_from(last_sequence).unwrap_or(i64::MAX),
     };
     of_this_stream(Wire::GoAway(go_away), at)
 }
@@ -232,6 +237,13 @@ fn frame_accepted(receipt: FrameAccepted) -> pb::FrameAccepted {
             .unwrap_or_default(),
         queue_position: saturated(receipt.queue_position),
     }
+}
+
+fn rejected(frame_id: Option<String>, failure: &Failure) -> Wire {
+    Wire::FrameRejected(pb::FrameRejected {
+        frame_id: frame_id.unwrap_or_default(),
+        error: Some(status::turn_error(failure)),
+    })
 }
 
 fn step_completed(step: &StepCompleted) -> pb::StepCompleted {

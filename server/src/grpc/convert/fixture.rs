@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -13,8 +13,6 @@ use taiwa_core::{
     agent::SystemOverride,
     tool::{Schema, ToolSpec},
 };
-
-use super::time::Clock;
 
 /// The first bytes of a PNG, which are all that is looked at.
 pub(super) const PNG: &[u8] = &[0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
@@ -51,11 +49,9 @@ pub(super) fn agent() -> Agent {
     }
 }
 
-pub(super) fn clock() -> Clock {
-    Clock {
-        instant: Instant::now(),
-        system: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-    }
+/// A moment, for whatever is told with a time.
+pub(super) fn moment() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
 }
 
 pub(super) fn wire(block: Wire) -> pb::ContentBlock {

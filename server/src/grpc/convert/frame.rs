@@ -1,6 +1,8 @@
 //! Frames of Converse.
 
 use pb::converse_request::Frame as Wire;
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 use taiwa::v1 as pb;
 use taiwa_core::{
     Agent, Block, Failure, Message, Reason, TurnOptions,
@@ -13,6 +15,7 @@ use super::{
     delivery::{self, StreamOptions},
     identifier,
     options::{self, ToolScope},
+    resume,
     violations::Violations,
 };
 
@@ -21,6 +24,8 @@ use super::{
 pub struct Setup {
     /// Session to continue; `None` means a fresh one.
     pub session_id: Option<String>,
+    /// Replays the events of a session that exists after this one.
+    pub resume_after: Option<u64>,
     /// The conversation so far, for a session without history.
     pub messages: Vec<Message>,
     /// Settings for the turns of the session.
@@ -41,6 +46,12 @@ pub struct Setup {
 pub fn setup(wire: pb::SessionSetup, agent: &Agent) -> Result<Setup, Failure> {
     let mut violations = Violations::default();
     let setup = violations.within("setup", |violations| Setup {
+        resume_after: wire.resume_after_sequence.map(|given| {
+            if wire.session_id.is_empty() {
+                violations.refuse_field("session_id", "must be set to resume a session");
+            }
+            resume::cursor("resume_after_sequence", given, violations)
+        }),
         session_id: identifier::session_id(wire.session_id, violations),
         messages: conversation::messages(wire.messages, &[], &agent.limits, violations),
         options: options::read(wire.options, ToolScope::Request, agent, violations),
@@ -67,17 +78,28 @@ pub fn frame_id(id: String) -> Result<Option<String>, Failure> {
 /// `policy` is the stream's, for input that names none. A frame at fault becomes
 /// [`FrameBody::Invalid`], and keeps its id where that is sound.
 pub fn frame(wire: pb::ConverseRequest, agent: &Agent, policy: InputPolicy) -> Frame {
-    let id = match frame_id(wire.frame_id) {
+    let id = match frame_id(wire.frame_id.clone()) {
         Ok(id) => id,
         Err(failure) => {
             return Frame {
                 id: None,
+                digest: [0; 32],
                 body: FrameBody::Invalid(failure),
             };
         }
     };
+    let digest = match &id {
+        Some(_) => digest(&wire),
+        // Nobody asks whether it is a repeat.
+        None => [0; 32],
+    };
     let body = body(wire.frame, agent, policy).unwrap_or_else(FrameBody::Invalid);
-    Frame { id, body }
+    Frame { id, digest, body }
+}
+
+/// Tells frames of one id apart by what they say.
+pub fn digest(wire: &pb::ConverseRequest) -> [u8; 32] {
+    Sha256::digest(wire.encode_to_vec()).into()
 }
 
 fn body(wire: Option<Wire>, agent: &Agent, policy: InputPolicy) -> Result<FrameBody, Failure> {
@@ -88,7 +110,7 @@ fn body(wire: Option<Wire>, agent: &Agent, policy: InputPolicy) -> Result<FrameB
             return Err(Failure::invalid(
                 "frame",
                 "must be of a kind that this version knows: setup, prompt, input, tool_result, \
-                 interrupt or update",
+                 interrupt, update or ack",
             ));
         }
         Some(Wire::Setup(_)) => {
@@ -121,6 +143,13 @@ fn body(wire: Option<Wire>, agent: &Agent, policy: InputPolicy) -> Result<FrameB
             turn_id: Some(interrupt.turn_id).filter(|id| !id.is_empty()),
             discard_output: interrupt.discard_output,
         }),
+        Some(Wire::Ack(ack)) => match u64::try_from(ack.sequence) {
+            Ok(sequence) => Some(FrameBody::Ack { sequence }),
+            Err(_) => {
+                violations.refuse_field("ack.sequence", "must not be negative");
+                None
+            }
+        },
         Some(Wire::Update(update)) => violations.within("update", |violations| {
             let options = options::read(update.options, ToolScope::Session, agent, violations);
             Some(FrameBody::Update {

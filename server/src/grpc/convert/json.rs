@@ -1,4 +1,4 @@
-//! `google.protobuf.Struct` to JSON.
+//! `google.protobuf.Struct` and JSON, both ways.
 
 use prost_types::{Struct, value::Kind};
 use serde_json::{Map, Number, Value};
@@ -58,6 +58,36 @@ fn number(number: f64) -> Option<Number> {
         return Some(Number::from(number as i64));
     }
     Number::from_f64(number)
+}
+
+/// Writes a JSON object as a struct; `None` for what is no object.
+pub(super) fn to_struct(json: Value) -> Option<Struct> {
+    let Kind::StructValue(fields) = kind(json) else {
+        return None;
+    };
+    Some(fields)
+}
+
+fn kind(json: Value) -> Kind {
+    let value = |json| prost_types::Value {
+        kind: Some(kind(json)),
+    };
+    match json {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(truth) => Kind::BoolValue(truth),
+        // A struct has no other numbers.
+        Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
+        Value::String(text) => Kind::StringValue(text),
+        Value::Array(items) => Kind::ListValue(prost_types::ListValue {
+            values: items.into_iter().map(value).collect(),
+        }),
+        Value::Object(fields) => Kind::StructValue(Struct {
+            fields: fields
+                .into_iter()
+                .map(|(name, json)| (name, value(json)))
+                .collect(),
+        }),
+    }
 }
 
 #[cfg(test)]

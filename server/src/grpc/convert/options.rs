@@ -2,6 +2,7 @@
 
 mod guardrail;
 mod system;
+mod write;
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +16,7 @@ use taiwa_core::{
     options::{CacheOptions, LatencyMode, OutputFormat, ReasoningOptions, ServiceTier},
 };
 
+pub use self::write::write;
 use super::{content, identifier, json, time, tool, violations::Violations};
 
 // Bounds of Bedrock's own:

@@ -1,6 +1,6 @@
 //! Times and spans of time.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::violations::Violations;
 
@@ -8,29 +8,6 @@ use super::violations::Violations;
 ///
 /// <https://github.com/protocolbuffers/protobuf/blob/v29.0/src/google/protobuf/duration.proto>
 const MAX_SECONDS: i64 = 315_576_000_000;
-
-/// The same moment on the clock that only rises and on the calendar's.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    /// The moment on the clock that only rises.
-    pub instant: Instant,
-    /// The moment on the calendar's clock.
-    pub system: SystemTime,
-}
-
-impl Clock {
-    /// Tells the calendar time of an instant.
-    pub(super) fn timestamp(&self, at: Instant) -> prost_types::Timestamp {
-        let moved = match at.checked_duration_since(self.instant) {
-            Some(later) => self.system.checked_add(later),
-            None => self
-                .system
-                .checked_sub(self.instant.saturating_duration_since(at)),
-        };
-        // Out of range only where a span of many thousand years was added.
-        timestamp(moved.unwrap_or(self.system))
-    }
-}
 
 /// Writes a calendar time.
 pub(super) fn timestamp(at: SystemTime) -> prost_types::Timestamp {
@@ -71,23 +48,6 @@ pub(super) fn duration(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn clock() -> Clock {
-        let system = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
-        Clock {
-            instant: Instant::now(),
-            system,
-        }
-    }
-
-    #[test]
-    fn an_instant_before_or_after_the_common_moment_has_its_calendar_time() {
-        let clock = clock();
-        let after = clock.timestamp(clock.instant + Duration::from_millis(1_500));
-        assert_eq!((after.seconds, after.nanos), (1_001, 500_000_000));
-        let before = clock.timestamp(clock.instant - Duration::from_millis(500));
-        assert_eq!((before.seconds, before.nanos), (999, 500_000_000));
-    }
 
     #[test]
     fn spans_are_read_as_written_and_bad_ones_refused() {

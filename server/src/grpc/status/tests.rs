@@ -2,7 +2,7 @@ use taiwa_core::Failure;
 
 use super::*;
 
-const REASONS: [Reason; 30] = [
+const REASONS: [Reason; 36] = [
     Reason::InvalidRequest,
     Reason::ModelRejectedRequest,
     Reason::UnsupportedContent,
@@ -30,6 +30,12 @@ const REASONS: [Reason; 30] = [
     Reason::IdleTimeout,
     Reason::SlowConsumer,
     Reason::ShuttingDown,
+    Reason::SessionExists,
+    Reason::SessionEnded,
+    Reason::ReplayExpired,
+    Reason::StoreUnavailable,
+    Reason::InputTakenOver,
+    Reason::TenantRequired,
     Reason::DeadlineExceeded,
     Reason::Cancelled,
     Reason::Internal,
@@ -157,7 +163,10 @@ fn who_is_turned_away_for_load_is_told_when_to_come_back() {
         let told = status.get_details_retry_info();
         let expected = matches!(
             reason,
-            Reason::ModelThrottled | Reason::ConcurrencyLimited | Reason::ShuttingDown
+            Reason::ModelThrottled
+                | Reason::ConcurrencyLimited
+                | Reason::StoreUnavailable
+                | Reason::ShuttingDown
         );
         assert_eq!(told.is_some(), expected, "{reason:?}");
         assert!(!expected || reason.is_retryable());

@@ -5,13 +5,21 @@ use super::*;
 const CONFIG: Config = Config {
     max_bytes: 100,
     keep_bytes: 20,
+    keep_bytes_overall: 1 << 20,
     window_bytes: 30,
 };
 
 fn log(events: u64) -> Log<&'static str> {
-    let log = Log::new(CONFIG);
-    (1..=events).for_each(|sequence| log.append(entry(sequence)));
+    let log = Log::new(CONFIG, Arc::default(), Vec::new(), 0);
+    (1..=events).for_each(|sequence| add(&log, entry(sequence)));
     log
+}
+
+/// Adds an event that the store has at once.
+fn add(log: &Log<&'static str>, entry: Entry) {
+    let sequence = entry.sequence;
+    log.append([entry]);
+    log.commit(sequence);
 }
 
 /// An event of ten bytes.
@@ -19,6 +27,7 @@ fn entry(sequence: u64) -> Entry {
     let bytes = Bytes::from(format!("event {sequence:4}"));
     Entry {
         sequence,
+        turn_id: None,
         class: EventClass::Plain,
         end: None,
         bytes,
@@ -31,6 +40,7 @@ fn end_of(turn: &str, sequence: u64) -> Entry {
         failure: None,
     };
     Entry {
+        turn_id: Some(turn.into()),
         class: EventClass::TurnEnd,
         end: Some(Arc::new(end)),
         ..entry(sequence)
@@ -43,8 +53,10 @@ fn reader(log: &Log<&'static str>, after: u64, paces: bool) -> ReaderId {
         after,
         interest,
         paces,
+        lenient: false,
         on_gone: Some("gone"),
     })
+    .0
 }
 
 /// What a reader sees until it would wait: numbers, notices, and how it ends.
@@ -71,7 +83,7 @@ fn a_reader_gets_each_event_once_and_in_order() {
     let log = log(2);
     let id = reader(&log, 0, false);
     assert_eq!(read_all(&log, id), ["1", "2"]);
-    log.append(entry(3));
+    add(&log, entry(3));
     assert_eq!(read_all(&log, id), ["3"]);
 }
 
@@ -95,9 +107,9 @@ fn what_all_have_read_is_dropped_beyond_what_is_kept() {
 fn what_a_slow_reader_has_not_read_is_held_up_to_the_bound_and_then_it_is_cut_off() {
     let log = log(0);
     let slow = reader(&log, 0, false);
-    (1..=10).for_each(|sequence| log.append(entry(sequence)));
+    (1..=10).for_each(|sequence| add(&log, entry(sequence)));
     assert_eq!(read_all(&log, slow).len(), 10);
-    (11..=21).for_each(|sequence| log.append(entry(sequence)));
+    (11..=21).for_each(|sequence| add(&log, entry(sequence)));
     assert_eq!(read_all(&log, slow), ["end Some(SlowConsumer)"]);
 }
 
@@ -105,9 +117,9 @@ fn what_a_slow_reader_has_not_read_is_held_up_to_the_bound_and_then_it_is_cut_of
 fn a_pacing_reader_fills_the_log_and_reading_makes_room() {
     let log = log(0);
     let id = reader(&log, 0, true);
-    (1..=3).for_each(|sequence| log.append(entry(sequence)));
+    (1..=3).for_each(|sequence| add(&log, entry(sequence)));
     assert!(!log.is_full());
-    log.append(entry(4));
+    add(&log, entry(4));
     assert!(log.is_full());
     assert_eq!(read_all(&log, id).len(), 4);
     assert!(!log.is_full());
@@ -117,7 +129,7 @@ fn a_pacing_reader_fills_the_log_and_reading_makes_room() {
 fn a_pacing_reader_that_goes_makes_room_and_tells_what_follows() {
     let log = log(0);
     let id = reader(&log, 0, true);
-    (1..=4).for_each(|sequence| log.append(entry(sequence)));
+    (1..=4).for_each(|sequence| add(&log, entry(sequence)));
     assert_eq!(log.detach(id), Some("gone"));
     assert!(!log.is_full());
 }
@@ -127,7 +139,7 @@ fn a_laggard_is_cut_off_once_and_its_going_tells_nothing_more() {
     let log = log(0);
     let id = reader(&log, 0, true);
     let quick = reader(&log, 0, true);
-    (1..=4).for_each(|sequence| log.append(entry(sequence)));
+    (1..=4).for_each(|sequence| add(&log, entry(sequence)));
     read_all(&log, quick);
     assert_eq!(log.cut_laggards(), ["gone"]);
     assert_eq!(read_all(&log, id), ["end Some(SlowConsumer)"]);
@@ -140,7 +152,7 @@ fn a_stream_ends_after_the_events_so_far() {
     let log = log(1);
     let id = reader(&log, 0, false);
     log.end(id, None);
-    log.append(entry(2));
+    add(&log, entry(2));
     assert_eq!(read_all(&log, id), ["1", "end None"]);
 }
 
@@ -149,10 +161,11 @@ fn a_notice_comes_ahead_of_what_is_unread_and_for_readers_of_everything_alone() 
     let log = log(1);
     let id = reader(&log, 0, false);
     let interest = Interest::EndOf("t".into());
-    let end = log.attach(Attachment {
+    let (end, _) = log.attach(Attachment {
         after: 0,
         interest,
         paces: false,
+        lenient: false,
         on_gone: None,
     });
     log.notify_all(&Bytes::from_static(b"notice"));
@@ -164,15 +177,16 @@ fn a_notice_comes_ahead_of_what_is_unread_and_for_readers_of_everything_alone() 
 fn a_reader_of_an_end_passes_over_everything_else() {
     let log = log(2);
     let interest = Interest::EndOf("t".into());
-    let id = log.attach(Attachment {
+    let (id, _) = log.attach(Attachment {
         after: 0,
         interest,
         paces: false,
+        lenient: false,
         on_gone: None,
     });
-    (3..=12).for_each(|sequence| log.append(entry(sequence)));
-    log.append(end_of("other", 13));
-    log.append(end_of("t", 14));
+    (3..=12).for_each(|sequence| add(&log, entry(sequence)));
+    add(&log, end_of("other", 13));
+    add(&log, end_of("t", 14));
     assert_eq!(read_all(&log, id), ["14"]);
 }
 
@@ -189,19 +203,21 @@ fn reader_of(log: &Log<&'static str>, after: u64, interest: Interest) -> ReaderI
         after,
         interest,
         paces: true,
+        lenient: false,
         on_gone: Some("gone"),
     })
+    .0
 }
 
 #[test]
 fn a_reader_lets_go_of_its_turn_when_the_turn_ends_though_it_reads_nothing() {
     let log = log(0);
     let lagging = reader_of(&log, 0, Interest::Turn("t".into()));
-    (1..=50).for_each(|sequence| log.append(entry(sequence)));
+    (1..=50).for_each(|sequence| add(&log, entry(sequence)));
     assert!(log.is_full());
-    log.append(end_of("other", 51));
+    add(&log, end_of("other", 51));
     assert!(log.is_full());
-    log.append(end_of("t", 52));
+    add(&log, end_of("t", 52));
     assert!(!log.is_full());
     assert_eq!(log.detach(lagging), None);
 
@@ -224,8 +240,8 @@ fn what_follows_for_two_readers_follows_when_the_last_goes() {
 #[test]
 fn a_reader_of_an_end_misses_nothing_when_older_events_are_gone() {
     let log = log(0);
-    (1..=50).for_each(|sequence| log.append(entry(sequence)));
+    (1..=50).for_each(|sequence| add(&log, entry(sequence)));
     let id = reader_of(&log, 0, Interest::EndOf("t".into()));
-    log.append(end_of("t", 51));
+    add(&log, end_of("t", 51));
     assert_eq!(read_all(&log, id), ["51"]);
 }

@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 use taiwa_core::{Failure, Input, ModelRequest, input::StepId};
 
 use crate::model::bedrock::{Bedrock, ModelStream, Opened};
+use crate::session::progress::Commit;
 
 /// A model call in its states.
 #[derive(Default)]
@@ -19,9 +20,20 @@ pub(super) enum ModelCall {
 
 impl ModelCall {
     /// Starts a call.
-    pub(super) fn start(bedrock: &Bedrock, step: StepId, request: ModelRequest) -> Self {
+    ///
+    /// The model is called once the store has what led to the call.
+    pub(super) fn start(
+        bedrock: &Bedrock,
+        step: StepId,
+        request: ModelRequest,
+        kept: Commit,
+    ) -> Self {
         let bedrock = bedrock.clone();
-        Self::Opening(step, Box::pin(async move { bedrock.open(request).await }))
+        let opening = async move {
+            kept.done().await?;
+            bedrock.open(request).await
+        };
+        Self::Opening(step, Box::pin(opening))
     }
 
     /// Waits for what the call says next; for ever when there is none.

@@ -12,8 +12,11 @@ use tracing::info;
 
 use super::{ModelCall, Task, now};
 use crate::{
-    grpc::convert::delivery::EventClass,
-    session::log::{Entry, TurnEnd},
+    grpc::convert::{delivery::EventClass, event},
+    session::{
+        kept,
+        log::{Entry, TurnEnd},
+    },
 };
 
 /// How long a finished stream may take to run out before its connection is closed instead of kept.
@@ -23,11 +26,17 @@ impl Task {
     /// Hands an input to the core, and carries out what it decides.
     pub(super) fn handle(&mut self, input: Input) {
         self.session.handle(input, now());
-        let mut ended_streams = Vec::new();
+        self.carry_out();
+        self.finish_output();
+    }
+
+    /// Carries out what the core has decided; the events wait for [`Task::finish_output`].
+    pub(super) fn carry_out(&mut self) {
         while let Some(command) = self.session.poll_command() {
             match command {
                 Command::CallModel { step, request } => {
-                    self.model = ModelCall::start(&self.bedrock, step, *request);
+                    let kept = self.next_commit();
+                    self.model = ModelCall::start(&self.bedrock, step, *request, kept);
                 }
                 Command::AbortModel(step) => self.model.abort(step),
                 Command::FinishModel(step) => {
@@ -43,17 +52,32 @@ impl Task {
                 Command::AnswerCancel { call, answer } => {
                     if let Some(reply) = self.cancelling.remove(&call) {
                         // A caller that went meanwhile has nothing to be told.
-                        let _ = reply.send(answer.map(|result| self.encoder.result(&result)));
+                        let commit = self.next_commit();
+                        let answer = answer.map(|result| (event::turn_result(&result), commit));
+                        let _ = reply.send(answer);
                     }
                 }
-                Command::EndStream(stream) => ended_streams.push(stream),
+                Command::Forget(through) => self.log.forget(through),
+                Command::TakeOver(stream) => self.tell_taken_over(stream),
+                Command::Refuse {
+                    stream,
+                    frame_id,
+                    failure,
+                } => self.tell_refused(stream, frame_id, &failure),
+                Command::EndStream(stream) => self.ending.push(stream),
             }
         }
         let written = SystemTime::now();
         while let Some(event) = self.session.poll_event() {
             self.write(event, written);
         }
-        for stream in ended_streams {
+    }
+
+    /// Hands what was said to the store, and does what comes after it.
+    pub(super) fn finish_output(&mut self) {
+        self.flush();
+        self.note_replay();
+        for stream in std::mem::take(&mut self.ending) {
             if let Some(reader) = self.streams.remove(&stream) {
                 self.log.end(reader, None);
             }
@@ -69,14 +93,19 @@ impl Task {
             return;
         };
         let answer = answer.map(|started| {
+            if let Some(claimed) = starting.claimed {
+                let session_id = &self.place.key().session_id;
+                let request = kept::request(claimed, session_id, Some(&started));
+                self.writes.push(request);
+            }
             let reader = self.follow(&started, starting.options);
-            (started, reader)
+            (started, reader, self.next_commit())
         });
         // When the caller is gone, the reader in the reply is dropped and says so.
         let _ = starting.reply.send(answer);
     }
 
-    fn write(&self, event: Event, written: SystemTime) {
+    fn write(&mut self, event: Event, written: SystemTime) {
         let end = if let Payload::TurnEnded(result) = &event.payload {
             report(result);
             let failure = result.failure.clone();
@@ -88,9 +117,11 @@ impl Task {
             None
         };
         let (sequence, class) = (event.sequence, EventClass::of(&event.payload));
+        let turn_id = event.turn_id.clone();
         let bytes = self.encoder.encode(event, written);
-        self.log.append(Entry {
+        self.said.push(Entry {
             sequence,
+            turn_id,
             class,
             end,
             bytes,

@@ -13,17 +13,18 @@ const READY_EVENTS: usize = 32;
 
 impl Task {
     /// Takes what the model has said already, so that a burst is paid for once.
-    pub(super) fn take_ready(&mut self) {
+    pub(super) fn take_ready(&mut self, first: Input) {
+        self.session.handle(first, now());
+        self.carry_out();
         for _ in 0..READY_EVENTS {
-            if self.held_since.is_some() {
-                return;
-            }
             // Cancel-safe; what is not ready is waited for by the loop.
             let Some(input) = self.model.next().now_or_never() else {
-                return;
+                break;
             };
-            self.handle(input);
+            self.session.handle(input, now());
+            self.carry_out();
         }
+        self.finish_output();
     }
 
     /// Holds the model while a pacing reader lags, and lets it go on after.

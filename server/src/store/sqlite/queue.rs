@@ -6,7 +6,6 @@
 use std::{
     mem,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use tokio::sync::oneshot;
@@ -61,22 +60,12 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Takes all that waits; nothing when nothing comes for so long.
-    pub(super) fn take(&self, patience: Option<Duration>) -> Vec<Job> {
-        let mut state = self.lock();
-        if state.jobs.is_empty() {
-            state = match patience {
-                Some(patience) => {
-                    let waited = self.filled.wait_timeout(state, patience);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => {
-                    let waited = self.filled.wait(state);
-                    waited.unwrap_or_else(PoisonError::into_inner)
-                }
-            };
-        }
-        mem::take(&mut state.jobs)
+    /// Waits for jobs, and takes all that there are.
+    pub(super) fn take(&self) -> Vec<Job> {
+        let waited = self
+            .filled
+            .wait_while(self.lock(), |state| state.jobs.is_empty());
+        mem::take(&mut waited.unwrap_or_else(PoisonError::into_inner).jobs)
     }
 
     /// Takes what came meanwhile; when nothing did, no more comes.

@@ -81,10 +81,7 @@ impl Readers {
     }
 
     fn open(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        open::set_up(&connection)?;
-        Ok(connection)
+        open::connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)
     }
 
     // Nothing that can panic runs under the lock.

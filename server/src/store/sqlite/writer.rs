@@ -4,7 +4,6 @@ use std::{
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
 };
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -13,22 +12,18 @@ use tracing::{error, warn};
 
 use super::{
     apply::Applying,
+    checkpoint::{Checkpoints, checkpoint},
     queue::{Job, Queue},
     readers::Readers,
     sweep,
 };
 use crate::store::{StoreError, batch::Batch};
 
-/// After so long without a write, what was written moves from the write-ahead log to the file.
-///
-/// With [`Durability::Normal`](super::Durability::Normal) a power loss costs what came after
-/// that. A guess at what is quiet.
-const QUIET: Duration = Duration::from_secs(1);
-
 /// Writes batches, one transaction after the other.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) connection: Connection,
+    pub(super) checkpoints: Checkpoints,
     pub(super) readers: Arc<Readers>,
     /// Keeps other processes out.
     pub(super) lock: File,
@@ -57,14 +52,8 @@ struct Attempt {
 impl Writer {
     /// Works until it is told to close.
     pub(super) fn run(mut self) {
-        let mut is_dirty = false;
         loop {
-            let jobs = self.jobs.0.take(is_dirty.then_some(QUIET));
-            if jobs.is_empty() {
-                is_dirty = !self.checkpoint("PASSIVE") && is_dirty;
-                continue;
-            }
-            is_dirty = true;
+            let jobs = self.jobs.0.take();
             let mut attempts = Vec::with_capacity(jobs.len());
             let mut sweeps = Vec::new();
             let mut jobs = jobs.into_iter();
@@ -83,6 +72,7 @@ impl Writer {
                 }
             }
             self.write(attempts);
+            self.checkpoints.note_write();
             for (sweep, done) in sweeps {
                 let piece = sweep::piece(&mut self.connection, sweep);
                 // Whoever asked for it may have gone.
@@ -148,31 +138,22 @@ impl Writer {
         transaction.commit().map_err(rolled_back)
     }
 
-    /// Moves what was written to the file; tells whether all of it was moved.
-    fn checkpoint(&self, mode: &str) -> bool {
-        let moved =
-            self.connection
-                .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
-                    Ok(row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
-                });
-        moved.unwrap_or_else(|error| {
-            warn!(%error, "the store's write-ahead log could not be moved to its file");
-            // The next write tries again.
-            true
-        })
-    }
-
     /// Closes the file before others may have it, and then tells those who wait.
     fn close(self, done: oneshot::Sender<()>, late: Vec<Job>) {
-        // The last user of the file leaves no write-ahead log behind.
-        self.readers.close();
-        self.checkpoint("TRUNCATE");
         let Self {
             connection,
+            checkpoints,
+            readers,
             lock,
             jobs,
             ..
         } = self;
+        // The last user of the file leaves no write-ahead log behind.
+        readers.close();
+        drop(checkpoints);
+        if let Err(error) = checkpoint(&connection, "TRUNCATE") {
+            warn!(%error, "the store's write-ahead log stays beside its file");
+        }
         drop(connection);
         drop(lock);
         drop(late);

@@ -203,7 +203,10 @@ fn cited_text(wire: pb::CitedText, violations: &mut Violations) -> Option<CitedT
     })
 }
 
-fn citation(wire: pb::Citation, violations: &mut Violations) -> Option<Citation> {
+pub(in crate::grpc::convert) fn citation(
+    wire: pb::Citation,
+    violations: &mut Violations,
+) -> Option<Citation> {
     use pb::citation::Location as Wire;
     let location = match wire.location {
         None => None,

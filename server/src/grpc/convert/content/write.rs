@@ -12,22 +12,20 @@ use taiwa_core::{
     tool::{Executor, ToolResultBlock},
 };
 
-use crate::grpc::convert::time::Clock;
+use crate::grpc::convert::time;
 
 /// Writes a message.
-pub(in crate::grpc::convert) fn message(message: &Message, clock: &Clock) -> pb::Message {
+pub fn message(message: &Message) -> pb::Message {
     let role = match message.role {
         Role::User => pb::Role::User,
         Role::Assistant => pb::Role::Assistant,
         Role::System => pb::Role::System,
     };
-    let content = message
-        .content
-        .iter()
-        .map(|one| block(one.clone(), clock))
-        .collect();
+    let content = message.content.iter().cloned().map(block).collect();
     let origin = message.origin.as_ref();
     pb::Message {
+        summary: false,
+        pinned: false,
         role: role.into(),
         content,
         message_id: origin
@@ -36,19 +34,19 @@ pub(in crate::grpc::convert) fn message(message: &Message, clock: &Clock) -> pb:
         turn_id: origin
             .map(|origin| origin.turn_id.clone())
             .unwrap_or_default(),
-        create_time: origin.map(|origin| clock.timestamp(origin.created)),
+        create_time: origin.map(|origin| time::timestamp(origin.created)),
     }
 }
 
 /// Writes a block.
-pub fn block(block: Block, clock: &Clock) -> pb::ContentBlock {
+pub fn block(block: Block) -> pb::ContentBlock {
     let wire = match block {
         Block::Text(text) => Wire::Text(text),
         Block::Image(made) => Wire::Image(image(made)),
         Block::Document(made) => Wire::Document(document(made)),
         Block::Video(made) => Wire::Video(video(made)),
         Block::Audio(made) => Wire::Audio(audio(made)),
-        Block::ToolCall(call) => Wire::ToolCall(tool_call(call, clock)),
+        Block::ToolCall(call) => Wire::ToolCall(tool_call(call)),
         Block::ToolResult(result) => Wire::ToolResult(tool_result(result)),
         Block::Reasoning(piece) => Wire::Reasoning(reasoning(piece)),
         Block::CitedText(cited) => Wire::CitedText(pb::CitedText {
@@ -70,7 +68,7 @@ pub fn block(block: Block, clock: &Clock) -> pb::ContentBlock {
 }
 
 /// Writes a tool call.
-pub(in crate::grpc::convert) fn tool_call(call: ToolCall, clock: &Clock) -> pb::ToolCall {
+pub(in crate::grpc::convert) fn tool_call(call: ToolCall) -> pb::ToolCall {
     let executor = match call.executor {
         Executor::Client => pb::ToolExecutor::Client,
         Executor::Provider => pb::ToolExecutor::Provider,
@@ -80,7 +78,7 @@ pub(in crate::grpc::convert) fn tool_call(call: ToolCall, clock: &Clock) -> pb::
         tool_name: call.name,
         input_json: call.input_json,
         executor: executor.into(),
-        expire_time: call.expires.map(|expires| clock.timestamp(expires)),
+        expire_time: call.expires.map(time::timestamp),
         idempotency_key: call.idempotency_key,
     }
 }

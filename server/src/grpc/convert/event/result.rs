@@ -13,10 +13,7 @@ use taiwa_core::{
 
 use super::saturated;
 use crate::grpc::{
-    convert::{
-        content,
-        time::{self, Clock},
-    },
+    convert::{content, time},
     status,
 };
 
@@ -49,7 +46,7 @@ pub fn without_reasoning(mut event: pb::Event) -> pb::Event {
 }
 
 /// Writes the outcome of a turn.
-pub(super) fn turn_result(result: &TurnResult, clock: &Clock) -> pb::TurnResult {
+pub fn turn_result(result: &TurnResult) -> pb::TurnResult {
     let status = match result.status {
         TurnStatus::Running => pb::TurnStatus::Running,
         TurnStatus::Paused => pb::TurnStatus::Paused,
@@ -72,13 +69,9 @@ pub(super) fn turn_result(result: &TurnResult, clock: &Clock) -> pb::TurnResult 
         message: result
             .message
             .as_ref()
-            .map(|message| content::message(message, clock)),
-        intermediate_messages: made
-            .map(|message| content::message(message, clock))
-            .collect(),
-        pending_tool_calls: pending
-            .map(|call| content::tool_call(call.clone(), clock))
-            .collect(),
+            .map(|message| content::message(message)),
+        intermediate_messages: made.map(|message| content::message(message)).collect(),
+        pending_tool_calls: pending.cloned().map(content::tool_call).collect(),
         usage: Some(usage(&result.usage)),
         metrics: Some(metrics(&result.metrics)),
         guardrails: result.guardrails.iter().cloned().map(guardrail).collect(),

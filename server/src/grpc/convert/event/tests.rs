@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use pb::content_block::Block as WireBlock;
 use taiwa_core::{
-    Block, Failure, Message, Reason, Role, StopReason, TurnStatus, Usage,
+    Block, Failure, Message, Reason, Role, StopReason, TurnResult, TurnStatus, Usage,
     guardrail::{GuardrailFinding, GuardrailOutcome, GuardrailPolicy, GuardrailSubject},
     media::{ImageFormat, S3Object},
     message::{CacheTtl, Citation, Origin, Reasoning},
@@ -14,7 +14,7 @@ use super::*;
 use crate::grpc::convert::{delivery::EventClass, fixture};
 
 fn encoder() -> Encoder {
-    Encoder::new("s-1".into(), "assistant".into(), fixture::clock())
+    Encoder::new("s-1".into(), "assistant".into())
 }
 
 fn event(payload: Payload) -> Event {
@@ -46,13 +46,13 @@ fn told(payload: Payload) -> Wire {
     decoded.payload.unwrap()
 }
 
-fn call(encoder: &Encoder) -> ToolCall {
+fn call() -> ToolCall {
     ToolCall {
         id: "call-1".to_owned(),
         name: "search".to_owned(),
         input_json: "{}".to_owned(),
         executor: Executor::Client,
-        expires: Some(encoder.clock.instant + Duration::from_secs(60)),
+        expires: Some(fixture::moment() + Duration::from_secs(60)),
         idempotency_key: "key".to_owned(),
     }
 }
@@ -91,7 +91,7 @@ fn wire_usage() -> pb::Usage {
     }
 }
 
-fn turn_result(encoder: &Encoder) -> TurnResult {
+fn turn() -> TurnResult {
     let message = Message {
         role: Role::Assistant,
         content: vec![
@@ -104,7 +104,7 @@ fn turn_result(encoder: &Encoder) -> TurnResult {
         origin: Some(Origin {
             message_id: "msg-1".to_owned(),
             turn_id: "turn-1".to_owned(),
-            created: encoder.clock.instant + Duration::from_secs(1),
+            created: fixture::moment() + Duration::from_secs(1),
         }),
     };
     let message = Arc::new(message);
@@ -116,7 +116,7 @@ fn turn_result(encoder: &Encoder) -> TurnResult {
         stop_detail: "detail".to_owned(),
         message: Some(Arc::clone(&message)),
         intermediate_messages: vec![message],
-        pending_tool_calls: vec![call(encoder)],
+        pending_tool_calls: vec![call()],
         usage: usage(),
         metrics: TurnMetrics {
             total: Duration::from_secs(3),
@@ -456,7 +456,7 @@ fn turns_and_steps_are_told() {
 #[test]
 fn tool_calls_name_the_time_until_which_they_wait() {
     let encoder = encoder();
-    let given = Payload::ToolCall(call(&encoder));
+    let given = Payload::ToolCall(call());
     let event = encoder.event(event(given), SystemTime::UNIX_EPOCH);
     let expected = pb::ToolCall {
         tool_call_id: "call-1".to_owned(),
@@ -481,7 +481,7 @@ fn tool_calls_name_the_time_until_which_they_wait() {
 #[test]
 fn the_end_of_a_turn_tells_all_of_its_result() {
     let encoder = encoder();
-    let given = turn_result(&encoder);
+    let given = turn();
     let ended = Payload::TurnEnded(Box::new(given.clone()));
     let bytes = encoder.encode(event(ended), SystemTime::UNIX_EPOCH);
     let Some(Wire::TurnEnded(result)) = pb::Event::decode(bytes).unwrap().payload else {
@@ -502,6 +502,8 @@ fn the_end_of_a_turn_tells_all_of_its_result() {
             seconds: 1_700_000_001,
             nanos: 0,
         }),
+        summary: false,
+        pinned: false,
     };
     let pending = &result.pending_tool_calls;
     assert_eq!(pending[0].tool_call_id, "call-1");
@@ -540,13 +542,13 @@ fn the_end_of_a_turn_tells_all_of_its_result() {
         last_sequence: 12,
     };
     assert_eq!(*result, expected);
-    assert_eq!(encoder.result(&given), expected);
+    assert_eq!(turn_result(&given), expected);
 }
 
 #[test]
 fn a_reader_without_reasoning_gets_the_end_of_a_turn_without_it() {
     let encoder = encoder();
-    let ended = Payload::TurnEnded(Box::new(turn_result(&encoder)));
+    let ended = Payload::TurnEnded(Box::new(turn()));
     let event = encoder.event(event(ended), SystemTime::UNIX_EPOCH);
 
     let Some(Wire::TurnEnded(result)) = without_reasoning(event).payload else {
@@ -560,7 +562,6 @@ fn a_reader_without_reasoning_gets_the_end_of_a_turn_without_it() {
 
 #[test]
 fn states_and_stop_reasons_keep_their_names() {
-    let encoder = encoder();
     let statuses = [
         (TurnStatus::Running, pb::TurnStatus::Running),
         (TurnStatus::Paused, pb::TurnStatus::Paused),
@@ -573,9 +574,9 @@ fn states_and_stop_reasons_keep_their_names() {
         let result = TurnResult {
             status,
             stop_reason: None,
-            ..turn_result(&encoder)
+            ..turn()
         };
-        let result = encoder.result(&result);
+        let result = turn_result(&result);
         assert_eq!(result.status(), expected);
         assert_eq!(result.stop_reason(), pb::StopReason::Unspecified);
     }
@@ -616,7 +617,12 @@ fn events_of_one_stream_alone_have_no_number() {
     let events = [
         session_ready(ready.clone(), at),
         heartbeat(41, at),
-        go_away(Duration::from_secs(30), at),
+        go_away(
+            pb::GoAwayReason::Shutdown,
+            Some(Duration::from_secs(30)),
+            41,
+            at,
+        ),
     ];
     let payloads = [
         Wire::SessionReady(ready),
@@ -624,6 +630,7 @@ fn events_of_one_stream_alone_have_no_number() {
         Wire::GoAway(pb::GoAway {
             time_left: Some(span(30, 0)),
             reason: pb::GoAwayReason::Shutdown.into(),
+            resume_after_sequence: 41,
         }),
     ];
     for (event, expected) in events.into_iter().zip(payloads) {
@@ -654,10 +661,7 @@ fn readers_leave_out_whole_classes_of_events() {
             EventClass::ReasoningBlock,
         ),
         (Payload::BlockCompleted(text), EventClass::Plain),
-        (
-            Payload::TurnEnded(Box::new(turn_result(&encoder()))),
-            EventClass::TurnEnd,
-        ),
+        (Payload::TurnEnded(Box::new(turn())), EventClass::TurnEnd),
         (Payload::Usage(usage()), EventClass::Plain),
     ];
     for (payload, class) in cases {

@@ -206,6 +206,7 @@ fn every_field_of_a_setup_arrives() {
     let wire = pb::SessionSetup {
         agent_id: "assistant".to_owned(),
         session_id: "s-1".to_owned(),
+        resume_after_sequence: Some(7),
         messages: vec![fixture::message(pb::Role::User, vec![fixture::text("hi")])],
         options: Some(pb::TurnOptions {
             max_steps: 2,
@@ -226,6 +227,7 @@ fn every_field_of_a_setup_arrives() {
 
     let expected = Setup {
         session_id: Some("s-1".to_owned()),
+        resume_after: Some(7),
         messages: vec![Message::user(vec![Block::Text("hi".to_owned())])],
         options: TurnOptions {
             max_steps: std::num::NonZeroU32::new(2),

@@ -1,0 +1,109 @@
+//! What of a turn is kept, and how it goes on, or ends, from that.
+
+use std::sync::Arc;
+
+use super::{Clock, Context, Ending, Flow, Phase, Turn, step::Step, tools::Pending};
+use crate::{
+    clock::Clock as Clocks, history::History, message::Block, saved, session::UserMessage,
+};
+
+impl Turn {
+    /// Takes up a turn that was kept.
+    ///
+    /// One in which the model spoke ends: nobody can go on with that call, and to make it again
+    /// would say again what was said. `output` is what was told of it.
+    pub(crate) fn restore(
+        session_id: Arc<str>,
+        saved: saved::Turn,
+        output: Vec<Block>,
+        ctx: &mut Context<'_>,
+    ) -> (Self, Flow) {
+        let clocks = *ctx.ids.clock();
+        let (phase, flow) = match saved.phase {
+            saved::Phase::Calling { input_tokens } => {
+                let index = saved.steps_started.saturating_sub(1);
+                let step = Step::lost(ctx.ids.step(), index, input_tokens, output, ctx.now);
+                (Phase::Calling(Box::new(step)), Some(Ending::lost()))
+            }
+            saved::Phase::Waiting {
+                calls,
+                since,
+                is_paused,
+            } => {
+                let since = clocks.instant_at(since);
+                let pending = Pending::restore(calls, since, &clocks);
+                if is_paused {
+                    (Phase::Paused { pending, since }, None)
+                } else {
+                    (Phase::AwaitingTools(pending), Some(Ending::paused()))
+                }
+            }
+        };
+        let turn = Self {
+            id: saved.id,
+            stream: None,
+            session_id,
+            options: saved.options,
+            phase,
+            clock: Clock {
+                received: clocks.instant_at(saved.received),
+                caller_deadline: None,
+                time_limit: clocks.instant_at(saved.time_limit),
+            },
+            mark: ctx.history.restore_mark(saved.mark),
+            budget: saved.budget,
+            steps_started: saved.steps_started,
+            steering: saved
+                .steering
+                .into_iter()
+                .map(UserMessage::restore)
+                .collect(),
+            made: saved.made,
+            answer: saved.answer,
+        };
+        (turn, flow)
+    }
+
+    /// Writes all that [`Turn::restore`] needs.
+    pub(crate) fn save(&self, clocks: &Clocks, history: &History) -> saved::Turn {
+        let waiting = |pending: &Pending, since, is_paused| saved::Phase::Waiting {
+            calls: pending.save(),
+            since: clocks.system_at(since),
+            is_paused,
+        };
+        let phase = match &self.phase {
+            // Never between two inputs; were it so, what stands is a call of which nothing came.
+            Phase::Between => saved::Phase::Calling { input_tokens: 0 },
+            Phase::Calling(step) => saved::Phase::Calling {
+                input_tokens: step.input_tokens(),
+            },
+            Phase::AwaitingTools(pending) => waiting(pending, pending.since(), false),
+            Phase::Paused { pending, since } => waiting(pending, *since, true),
+        };
+        saved::Turn {
+            id: Arc::clone(&self.id),
+            options: Arc::clone(&self.options),
+            received: clocks.system_at(self.clock.received),
+            time_limit: clocks.system_at(self.clock.time_limit),
+            mark: history.save_mark(&self.mark),
+            budget: self.budget.clone(),
+            steps_started: self.steps_started,
+            steering: self.steering.iter().map(UserMessage::save).collect(),
+            made: if self.options.include_steps {
+                self.made.clone()
+            } else {
+                Vec::new()
+            },
+            answer: self.answer.clone(),
+            phase,
+        }
+    }
+
+    /// The oldest event that is needed to know what the model has said of an open step.
+    pub(crate) fn needed_from(&self) -> Option<u64> {
+        match &self.phase {
+            Phase::Calling(step) => Some(step.first_sequence()),
+            Phase::Between | Phase::AwaitingTools(_) | Phase::Paused { .. } => None,
+        }
+    }
+}
