@@ -8,8 +8,8 @@ use std::{
 };
 
 use taiwa_simulator::Simulator;
-use tokio::task::JoinHandle;
-use tokio_util::task::TaskTracker;
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::{info, warn};
@@ -28,12 +28,15 @@ use crate::{
     model::bedrock::{self, Bedrock},
     session::registry::Registry,
     shutdown::Signals,
-    store::{OpenError, Store, StoreError},
+    store::{OpenError, Store, StoreError, Sweep, Swept},
     transport::{self, Drain, Listener},
 };
 
 /// Names under which the services' health is told.
 const SERVICE_NAMES: [&str; 2] = ["taiwa.v1.AgentService", "taiwa.v1.SessionService"];
+
+/// How often what has expired is deleted; until then it is hidden.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// How long streams that were cut may take to tell their clients so.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -67,6 +70,7 @@ pub struct Server {
     calls: TaskTracker,
     drain: Drain,
     grace: Duration,
+    sweeping: AbortOnDropHandle<()>,
     listening: JoinHandle<()>,
     /// Lives as long as the server does.
     _simulator: Option<Simulator>,
@@ -89,6 +93,7 @@ pub async fn start(config: Config) -> Result<Server, Error> {
     let store = Store::open(config.store).await?;
     let bedrock = Bedrock::connect(bedrock).await;
     let agents = config.agents;
+    let replay_window = config.sessions.replay_window;
     let registry = Registry::new(config.sessions, Arc::clone(&agents), bedrock, store.clone());
     let request_ids = RequestIds::default();
     let since = SystemTime::now() - request_ids::REMEMBERED;
@@ -157,6 +162,7 @@ pub async fn start(config: Config) -> Result<Server, Error> {
             "offline: answers come from a simulator, not from Amazon Bedrock"
         );
     }
+    let sweeping = AbortOnDropHandle::new(tokio::spawn(sweep(store, replay_window)));
     info!(%address, "listening");
     Ok(Server {
         address,
@@ -166,8 +172,36 @@ pub async fn start(config: Config) -> Result<Server, Error> {
         drain,
         grace: config.shutdown_grace,
         listening,
+        sweeping,
         _simulator: simulator,
     })
+}
+
+/// Deletes what has expired, now and then, until it is aborted.
+async fn sweep(store: Store, replay_window: Duration) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let sweep = Sweep {
+            now: SystemTime::now(),
+            replay_window,
+        };
+        match store.sweep(sweep).await {
+            Ok(swept) if swept == Swept::default() => {}
+            Ok(swept) => info!(
+                sessions = swept.sessions.len(),
+                requests = swept.requests,
+                logs = swept.logs,
+                "deleted what has expired"
+            ),
+            // What is written fails too, and says so to whom it concerns.
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot sweep the store"
+            ),
+        }
+    }
 }
 
 /// Points the SDK at the simulator, with credentials that only a simulator takes.
@@ -225,6 +259,7 @@ impl Server {
             drain,
             grace,
             mut listening,
+            sweeping,
             ..
         } = self;
         info!(sessions = registry.len(), ?grace, "stopping");
@@ -239,14 +274,20 @@ impl Server {
         registry.drain(grace).await;
         drain.drain();
         calls.close();
-        if tokio::time::timeout(grace, calls.wait()).await.is_err() {
+        // A turn may run on after its caller has gone.
+        let finished = async || {
+            calls.wait().await;
+            registry.turns_ended().await;
+        };
+        if tokio::time::timeout(grace, finished()).await.is_err() {
             warn!(
                 calls = calls.len(),
-                "cutting the calls that did not finish in time"
+                turns = registry.turns(),
+                "cutting what did not finish in time"
             );
             registry.kill().await;
             // The clients that take the last events are told; the others are cut.
-            let _ = tokio::time::timeout(LAST_WORDS, calls.wait()).await;
+            let _ = tokio::time::timeout(LAST_WORDS, finished()).await;
         }
         // Streams of health watchers end with nobody's turn, so they are not waited for.
         if tokio::time::timeout(LAST_WORDS, &mut listening)
@@ -259,6 +300,7 @@ impl Server {
         }
         // The turns that were cut are told to the store as well as to their callers.
         registry.settle().await;
+        drop(sweeping);
         registry.store().close().await;
         info!("stopped");
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use taiwa::v1 as pb;
 use taiwa_e2e::{Client, Settings, World, call, told::Told};
-use taiwa_server::session;
+use taiwa_server::{session, store::Key};
 use tonic::Code;
 
 use crate::{
@@ -75,10 +75,20 @@ async fn the_session_that_was_quiet_longest_makes_room() {
     tokio::time::sleep(Duration::from_millis(3)).await;
     call::invoke(&mut client, request("d", "hi")).await.unwrap();
     eventually(async || world.server.registry().len() == 3).await;
-    assert!(!is_known(&mut client, "b").await);
+    let is_live = |session_id: &str| {
+        let key = Key::new(&"".into(), session_id);
+        world.server.registry().find_live(&key).is_some()
+    };
+    assert!(!is_live("b"));
     for session_id in ["a", "c", "d"] {
-        assert!(is_known(&mut client, session_id).await, "{session_id}");
+        assert!(is_live(session_id), "{session_id}");
     }
+    // It has left memory, and not the store.
+    call::invoke(&mut client, request("b", "again"))
+        .await
+        .unwrap();
+    let last = world.simulator.journal().entries().pop().unwrap();
+    assert_eq!(last.request["messages"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]
@@ -107,7 +117,7 @@ async fn with_no_session_quiet_callers_are_refused_and_told_when_to_try_again() 
 }
 
 #[tokio::test]
-async fn a_session_is_forgotten_after_a_time_without_use() {
+async fn a_session_leaves_memory_after_a_time_without_use_and_comes_back() {
     let world = bounded(session::Config {
         session_idle_timeout: Duration::from_millis(100),
         ..session::Config::default()
@@ -118,13 +128,11 @@ async fn a_session_is_forgotten_after_a_time_without_use() {
     call::invoke(&mut client, request("s", "hi")).await.unwrap();
     assert!(is_known(&mut client, "s").await);
     eventually(async || world.server.registry().len() == 1).await;
-    assert!(!is_known(&mut client, "s").await);
-    // Under the same name another session begins, which knows nothing of the first.
     call::invoke(&mut client, request("s", "hi again"))
         .await
         .unwrap();
     let last = world.simulator.journal().entries().pop().unwrap();
-    assert_eq!(last.request["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(last.request["messages"].as_array().unwrap().len(), 3);
     kept.finish().await.end.unwrap();
     eventually(async || world.server.registry().is_empty()).await;
 }

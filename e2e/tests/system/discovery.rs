@@ -137,6 +137,7 @@ fn check_pool(pool: &DescriptorPool) {
         "Invoke",
         "InvokeStream",
         "Converse",
+        "ResumeStream",
         "GetTurn",
         "CancelTurn",
         "CountTokens",

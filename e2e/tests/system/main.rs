@@ -11,6 +11,7 @@ mod discovery;
 mod equivalence;
 mod exceptions;
 mod faults;
+mod kept;
 mod limits;
 mod outcomes;
 mod raw;

@@ -93,6 +93,30 @@ const BROUGHT_ABOUT: &[(ErrorReason, &str)] = &[
         "states::a_turn_that_is_cancelled_says_so_to_its_reader",
     ),
     (
+        ErrorReason::SessionExists,
+        "kept::a_session_of_that_id_is_not_created_again",
+    ),
+    (
+        ErrorReason::SessionEnded,
+        "kept::a_session_that_is_deleted_ends_its_streams_and_is_no_more",
+    ),
+    (
+        ErrorReason::ReplayExpired,
+        "kept::a_turn_whose_events_are_gone_is_told_so_and_its_result_stays",
+    ),
+    (
+        ErrorReason::StoreUnavailable,
+        "kept::a_store_that_fails_is_told_and_nothing_is_said_to_have_happened",
+    ),
+    (
+        ErrorReason::InputTakenOver,
+        "kept::a_stream_whose_input_was_taken_over_is_told_and_its_frames_are_refused",
+    ),
+    (
+        ErrorReason::TenantRequired,
+        "kept::a_call_without_tenant_is_refused_where_tenants_are_told_apart",
+    ),
+    (
         ErrorReason::LimitExceeded,
         "limits::sizes_beyond_the_agents_limits_are_told_by_field",
     ),

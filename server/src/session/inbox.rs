@@ -104,6 +104,31 @@ pub(super) enum Message {
     Forget,
 }
 
+impl Message {
+    /// Answers that the session can do nothing more; who cannot be told so is not answered.
+    pub(super) fn refuse(self, failure: &Failure) {
+        // Callers that went meanwhile have nothing to be told.
+        match self {
+            Self::Start { reply, .. } => drop(reply.send(Err(failure.clone()))),
+            Self::Follow { reply, .. } => drop(reply.send(Err(failure.clone()))),
+            Self::Resume { reply, .. } => drop(reply.send(Err(failure.clone()))),
+            Self::Open { reply, .. } => drop(reply.send(Err(failure.clone()))),
+            Self::Cancel { reply, .. } => drop(reply.send(Err(failure.clone()))),
+            Self::Frame { .. }
+            | Self::InputClosed(_)
+            | Self::EndStream { .. }
+            | Self::Gone(_)
+            | Self::Turn { .. }
+            | Self::Describe { .. }
+            | Self::Delete { .. }
+            | Self::Settle { .. }
+            | Self::Shutdown { .. }
+            | Self::Kill
+            | Self::Forget => {}
+        }
+    }
+}
+
 /// A request id that a call has claimed, to be kept with what the call brings about.
 #[derive(Clone, Debug)]
 pub struct Claimed {

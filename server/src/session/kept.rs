@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     grpc::convert::{delivery::EventClass, event},
-    store::{Loaded, LogEntry, Request, StoreError, Write},
+    store::{Head, Loaded, LogEntry, Request, StoreError, Write},
 };
 
 /// When to try again after the store failed; a guess at how long a full disk or a lock lasts.
@@ -36,9 +36,8 @@ pub(super) struct Kept {
     pub(super) last_sequence: u64,
     /// How long it is kept after its last use.
     pub(super) ttl: Duration,
-    /// Tokens of all ended turns.
-    pub(super) input_tokens: u64,
-    pub(super) output_tokens: u64,
+    /// How the store has it.
+    pub(super) head: Head,
 }
 
 /// What the first request of an id came to.
@@ -112,8 +111,7 @@ pub(super) fn read(session_id: &str, loaded: Loaded, limits: &Limits) -> Result<
         events,
         last_sequence,
         ttl: loaded.begin.ttl,
-        input_tokens: loaded.head.input_tokens,
-        output_tokens: loaded.head.output_tokens,
+        head: loaded.head,
     })
 }
 

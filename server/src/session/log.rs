@@ -560,7 +560,7 @@ impl<G> Inner<G> {
             } else if self.overall.bytes() > config.keep_bytes_overall {
                 0
             } else {
-                config.keep_bytes
+                config.keep_bytes.min(config.max_bytes)
             };
             // The newest event always stays: it may be the one that says how a turn ended.
             let may_go = oldest.sequence < self.committed;

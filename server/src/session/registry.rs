@@ -50,6 +50,8 @@ struct Shared {
     /// Bytes that the logs hold together.
     held: Arc<Held>,
     tracker: TaskTracker,
+    /// Holds a token for each session in which a turn runs.
+    turns: TaskTracker,
     draining: CancellationToken,
     started: Instant,
 }
@@ -125,6 +127,7 @@ impl Registry {
                 sessions: Mutex::new(HashMap::new()),
                 held: Arc::default(),
                 tracker: TaskTracker::new(),
+                turns: TaskTracker::new(),
                 draining: CancellationToken::new(),
                 started: Instant::now(),
             }),
@@ -369,6 +372,7 @@ impl Registry {
             held: Arc::clone(&shared.held),
             place: place.clone(),
             tracker: shared.tracker.clone(),
+            turns: shared.turns.clone(),
         });
         let handle = Handle {
             agent,
@@ -411,6 +415,21 @@ impl Registry {
             // A session that has ended needs no telling.
             let _ = handle.inbox.send(Message::Shutdown { time_left }).await;
         }
+    }
+
+    /// Number of sessions in which a turn runs.
+    pub fn turns(&self) -> usize {
+        self.shared.turns.len()
+    }
+
+    /// Waits until no turn runs; to be called when no further turns are taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped and called again.
+    pub async fn turns_ended(&self) {
+        self.shared.turns.close();
+        self.shared.turns.wait().await;
     }
 
     /// Cuts what still runs.

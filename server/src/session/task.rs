@@ -24,7 +24,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, Sleep},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ use super::{
 use crate::{
     grpc::convert::event::{self, Encoder},
     model::bedrock::Bedrock,
-    store::{Begin, Fence, Store, Write},
+    store::{Begin, Fence, Head, Store, Write},
 };
 
 /// The log of a session, with what follows for it when a reader goes.
@@ -60,6 +60,8 @@ pub(super) struct Parts {
     pub(super) held: Arc<Held>,
     pub(super) place: Place,
     pub(super) tracker: TaskTracker,
+    /// Counts the sessions in which a turn runs.
+    pub(super) turns: TaskTracker,
 }
 
 /// Where a session comes from.
@@ -83,6 +85,9 @@ struct Task {
     config: Arc<Config>,
     place: Place,
     tracker: TaskTracker,
+    turns: TaskTracker,
+    /// Held while a turn runs.
+    running: Option<TaskTrackerToken>,
     log: Arc<SessionLog>,
     store: Store,
     fence: Fence,
@@ -99,6 +104,8 @@ struct Task {
     output_tokens: u64,
     /// Events up to this one are gone from the store.
     trimmed: u64,
+    /// How the store has it, and since when.
+    head: Option<(Head, Instant)>,
     /// When what is kept for replay goes.
     replay_until: Option<Instant>,
     encoder: Encoder,
@@ -173,6 +180,7 @@ impl Task {
         let mut events = Vec::new();
         let mut newest = 0;
         let mut replay_until = None;
+        let mut head = None;
         let ttl;
         let session = match parts.origin {
             Origin::Begun {
@@ -187,7 +195,8 @@ impl Task {
                 Session::new(setup(*options, messages))
             }
             Origin::Kept(kept) => {
-                tokens = (kept.input_tokens, kept.output_tokens);
+                tokens = (kept.head.input_tokens, kept.head.output_tokens);
+                head = Some((kept.head, Instant::now()));
                 events = kept.events;
                 newest = kept.last_sequence;
                 ttl = kept.ttl;
@@ -210,6 +219,8 @@ impl Task {
             config: parts.config,
             place: parts.place,
             tracker: parts.tracker,
+            turns: parts.turns,
+            running: None,
             log: Arc::new(log),
             store: parts.store,
             fence: parts.fence,
@@ -221,6 +232,7 @@ impl Task {
             input_tokens: tokens.0,
             output_tokens: tokens.1,
             trimmed: first.unwrap_or(newest + 1) - 1,
+            head,
             replay_until,
             inbox,
             model: ModelCall::default(),
@@ -257,15 +269,15 @@ impl Task {
                 Happened::Message(None) => return,
                 Happened::StoreFailed(failure) => {
                     error!(session.id = %self.session.id(), %failure, "the store failed a session");
-                    return self.leave(rx).await;
+                    return self.leave(rx, Some(failure)).await;
                 }
                 Happened::Message(Some(Message::Delete { reply })) => {
                     self.delete(reply);
-                    return self.leave(rx).await;
+                    return self.leave(rx, None).await;
                 }
                 Happened::Message(Some(Message::Forget)) => {
                     if self.is_quiet() {
-                        return self.leave(rx).await;
+                        return self.leave(rx, None).await;
                     }
                 }
                 Happened::Message(Some(message)) => self.take(message),
@@ -277,8 +289,9 @@ impl Task {
                     self.handle(Input::Tick);
                     self.cut_laggards();
                     self.forget_replay();
+                    self.touch();
                     if self.is_forgotten() {
-                        return self.leave(rx).await;
+                        return self.leave(rx, None).await;
                     }
                 }
             }
@@ -287,13 +300,19 @@ impl Task {
     }
 
     /// Makes way for a session of the same name, then answers who came too late for this one.
-    async fn leave(&mut self, mut rx: mpsc::Receiver<Message>) {
+    async fn leave(&mut self, mut rx: mpsc::Receiver<Message>, failure: Option<Failure>) {
         // Whoever loads it next finds all that was said; a failure was told to those it concerns.
         let _ = self.last_commit().done().await;
         self.place.leave();
         rx.close();
-        // Dropping a message's reply tells its sender to try again.
-        while rx.recv().await.is_some() {}
+        // A sender that is not answered tries again, which helps where the store is in order, or
+        // the session begins anew.
+        let failure = failure.filter(|failure| failure.reason != Reason::SessionEnded);
+        while let Some(message) = rx.recv().await {
+            if let Some(failure) = &failure {
+                message.refuse(failure);
+            }
+        }
         debug!(session.id = %self.session.id(), events = self.log.last_sequence(), "session ended");
     }
 
@@ -446,6 +465,7 @@ impl Task {
             self.held_since
                 .map(|since| since + self.config.reader_stall_timeout),
             self.replay_until,
+            self.next_touch(),
         ];
         let due = due.into_iter().flatten().min();
         // A timer that fires early only looks again, so it is moved only to an earlier time, or
@@ -499,6 +519,7 @@ impl Task {
         let was_quiet = self.quiet_since.is_some();
         let quiet = self.is_quiet();
         if quiet != was_quiet {
+            self.touch();
             self.quiet_since = quiet.then(Instant::now);
             self.place.note_quiet(quiet);
         }

@@ -92,6 +92,12 @@ const CODES: &str = "
     IDLE_TIMEOUT               DeadlineExceeded
     SLOW_CONSUMER              ResourceExhausted
     SHUTTING_DOWN              Unavailable
+    SESSION_EXISTS             AlreadyExists
+    SESSION_ENDED              FailedPrecondition
+    REPLAY_EXPIRED             OutOfRange
+    STORE_UNAVAILABLE          Unavailable
+    INPUT_TAKEN_OVER           Aborted
+    TENANT_REQUIRED            Unauthenticated
     DEADLINE_EXCEEDED          DeadlineExceeded
     CANCELLED                  Cancelled
     INTERNAL                   Internal

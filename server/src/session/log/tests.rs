@@ -34,16 +34,22 @@ fn entry(sequence: u64) -> Entry {
     }
 }
 
+fn entry_of(turn: &str, sequence: u64) -> Entry {
+    Entry {
+        turn_id: Some(turn.into()),
+        ..entry(sequence)
+    }
+}
+
 fn end_of(turn: &str, sequence: u64) -> Entry {
     let end = TurnEnd {
         turn_id: turn.into(),
         failure: None,
     };
     Entry {
-        turn_id: Some(turn.into()),
         class: EventClass::TurnEnd,
         end: Some(Arc::new(end)),
-        ..entry(sequence)
+        ..entry_of(turn, sequence)
     }
 }
 
@@ -213,7 +219,7 @@ fn reader_of(log: &Log<&'static str>, after: u64, interest: Interest) -> ReaderI
 fn a_reader_lets_go_of_its_turn_when_the_turn_ends_though_it_reads_nothing() {
     let log = log(0);
     let lagging = reader_of(&log, 0, Interest::Turn("t".into()));
-    (1..=50).for_each(|sequence| add(&log, entry(sequence)));
+    (1..=50).for_each(|sequence| add(&log, entry_of("t", sequence)));
     assert!(log.is_full());
     add(&log, end_of("other", 51));
     assert!(log.is_full());

@@ -7,11 +7,16 @@ use taiwa_core::{
     saved::{self, CallChange, Changes, ReceiptChange},
 };
 
+use tokio::time::Instant;
+
 use super::Task;
 use crate::{
     session::{kept, progress::Commit},
     store::{Batch, Call, CallState, Done, Head, LogEntry, Turn, Write},
 };
+
+/// How often a session that is only read is told to be in use, within the time that it is kept.
+const TOUCHES_PER_TTL: u32 = 8;
 
 impl Task {
     /// Hands what was said and what changed to the store, in one piece.
@@ -101,7 +106,7 @@ impl Task {
         }
         let state = changes.state;
         let active = state.active_turn();
-        writes.push(Write::Head(Head {
+        let head = Head {
             update_time: now,
             message_count: self.session.history().messages().len() as u64,
             active_turn_id: active.map(|(turn_id, _)| turn_id.to_owned()),
@@ -110,9 +115,30 @@ impl Task {
             last_sequence: self.session.last_sequence(),
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
-        }));
+        };
+        self.head = Some((head.clone(), Instant::now()));
+        writes.push(Write::Head(head));
         writes.push(Write::State(kept::encode(&state)));
         writes.extend(self.trim());
+    }
+
+    /// When the store is next to be told that the session is in use, which keeps it from expiring.
+    pub(super) fn next_touch(&self) -> Option<Instant> {
+        let (_, written) = self.head.as_ref().filter(|_| self.quiet_since.is_none())?;
+        Some(*written + self.ttl / TOUCHES_PER_TTL)
+    }
+
+    /// Tells the store that the session is in use, unless that was told not long ago.
+    pub(super) fn touch(&mut self) {
+        if self.next_touch().is_none_or(|due| due > Instant::now()) {
+            return;
+        }
+        if let Some((head, written)) = &mut self.head {
+            *written = Instant::now();
+            head.update_time = SystemTime::now();
+            let head = Write::Head(head.clone());
+            self.send(vec![head]);
+        }
     }
 
     /// Drops from the store what the log has dropped, save what a restart would need.

@@ -76,6 +76,7 @@ impl Task {
     /// Hands what was said to the store, and does what comes after it.
     pub(super) fn finish_output(&mut self) {
         self.flush();
+        self.note_running();
         self.note_replay();
         for stream in std::mem::take(&mut self.ending) {
             if let Some(reader) = self.streams.remove(&stream) {
@@ -86,6 +87,15 @@ impl Task {
             self.log.end_all(&Failure::shutting_down());
         }
         self.hold_if_full();
+    }
+
+    /// Lets a server that stops wait for the turn that runs.
+    fn note_running(&mut self) {
+        match (&self.running, self.session.is_idle()) {
+            (None, false) => self.running = Some(self.turns.token()),
+            (Some(_), true) => self.running = None,
+            (None, true) | (Some(_), false) => {}
+        }
     }
 
     fn answer(&mut self, call: CallId, answer: Result<Started, Failure>) {
