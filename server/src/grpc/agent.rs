@@ -1,23 +1,20 @@
 //! The agent service: each call as a view of a session.
 
+mod answers;
+mod run;
+
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use prost::Message as _;
 use taiwa::v1 as pb;
-use taiwa_core::{
-    Agent, Failure, ModelRequest, Reason, TurnResult, command::Started, history::History,
-};
+use taiwa_core::{Agent, Failure, Reason, TurnResult};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{
-    converse,
-    convert::{self, request::Invocation},
-    deadline,
+    converse, convert, deadline,
     events::Events,
-    request_ids::{self, Claim, Fingerprint, RequestIds},
+    request_ids::{self, RequestIds},
     service::agent_service_server::AgentService,
     status,
     tenant::TenantSource,
@@ -25,16 +22,13 @@ use super::{
 use crate::{
     agents::Agents,
     session::{
-        self, Answer, Claimed,
+        self,
         handle::{Ended, Handle},
         reader::{OnGone, Options, Reader},
-        registry::{Beginning, Registry},
+        registry::Registry,
     },
     store::Key,
 };
-
-/// Agents on a page where the caller names no number, and the most that it may name.
-const PAGE_SIZES: (i32, i32) = (50, 200);
 
 /// Runs turns of conversation with agents.
 #[derive(Clone, Debug)]
@@ -113,87 +107,6 @@ impl Service {
             tenant: self.tenants.tenant(metadata)?,
             deadline: deadline::of(metadata)?,
         })
-    }
-
-    /// Starts a turn, or finds the one that a repeated request started.
-    async fn run(
-        &self,
-        agent: &Arc<Agent>,
-        caller: &Caller,
-        invocation: Invocation,
-        fingerprint: Fingerprint,
-        options: Option<Options>,
-    ) -> Result<Run, Failure> {
-        if self.registry.is_draining() {
-            return Err(Failure::shutting_down());
-        }
-        let tenant = &caller.tenant;
-        let mut ticket = None;
-        let mut claimed = None;
-        if let Some(id) = invocation.request_id {
-            let claim = self.request_ids.claim(tenant, id.clone(), fingerprint);
-            match deadline::within(caller.deadline, claim).await? {
-                Claim::First(first) => ticket = Some(first),
-                Claim::Repeat(answer) => return self.repeat(caller, answer, options).await,
-            }
-            claimed = Some(Claimed {
-                request_id: id,
-                fingerprint,
-            });
-        }
-        loop {
-            let session_id = invocation.session_id.as_deref();
-            let begin = || Beginning::plain(agent);
-            let found = self.registry.find_or_begin(tenant, session_id, begin);
-            let (handle, _) = found.await?;
-            let turn = invocation.turn.clone();
-            let Ok(answer) = handle.start(turn, options.clone(), claimed.clone()).await else {
-                // The session ended between being found and being asked.
-                continue;
-            };
-            let (started, reader, commit) =
-                answer.map_err(|failure| failure.fact("session_id", handle.id()))?;
-            if let Some(ticket) = ticket {
-                // A repeat must find what the store has, whatever becomes of this process.
-                commit.done().await?;
-                let session_id = handle.id().to_owned();
-                ticket.settle(Answer {
-                    session_id,
-                    started: Some(started.clone()),
-                });
-            }
-            return Ok(Run {
-                handle,
-                started,
-                reader: Some(reader),
-                deadline: None,
-            });
-        }
-    }
-
-    async fn repeat(
-        &self,
-        caller: &Caller,
-        answer: Answer,
-        options: Option<Options>,
-    ) -> Result<Run, Failure> {
-        let Some(started) = answer.started else {
-            let text = "this request_id was used to open a session";
-            return Err(Failure::new(Reason::RequestIdReused, text));
-        };
-        loop {
-            let handle = self.session(&caller.tenant, &answer.session_id).await?;
-            let Ok(reader) = handle.follow(started.clone(), options.clone()).await else {
-                // The session left memory between being found and being asked.
-                continue;
-            };
-            return Ok(Run {
-                handle,
-                started,
-                reader: reader?,
-                deadline: caller.deadline,
-            });
-        }
     }
 
     pub(super) async fn session(
@@ -285,117 +198,6 @@ impl Service {
             return Err(session::replay_expired(turn_id));
         }
         Err(failure)
-    }
-
-    async fn count(
-        &self,
-        wire: pb::CountTokensRequest,
-        caller: &Caller,
-    ) -> Result<pb::CountTokensResponse, Failure> {
-        let tenant = &caller.tenant;
-        let agent = self.agent("agent_id", &wire.agent_id, tenant, &wire.session_id);
-        let agent = agent.await?;
-        let count = convert::count::count(wire, &agent)?;
-        let mut history = History::default();
-        let mut options = count.options;
-        if let Some(session_id) = &count.session_id {
-            let describe = |handle: Handle| async move { handle.describe().await };
-            let session = self.ask(tenant, session_id, describe).await?;
-            history.extend(
-                session
-                    .messages
-                    .iter()
-                    .map(|message| message.as_ref().clone())
-                    .collect(),
-            );
-            options = options.over(&session.options);
-        }
-        history.extend(count.messages);
-        let options = agent.settle(options);
-        let model_id = options.model_id.clone().unwrap_or_default();
-        let request = ModelRequest {
-            max_tokens: options.max_tokens.map(|max| max.get()),
-            options: Arc::new(options),
-            messages: history.messages().to_vec(),
-            deadline: caller.deadline.map(Instant::into_std),
-        };
-        let input_tokens = self.registry.bedrock().count_tokens(request).await?;
-        let input_tokens = i32::try_from(input_tokens).unwrap_or(i32::MAX);
-        Ok(pb::CountTokensResponse {
-            input_tokens,
-            model_id,
-        })
-    }
-
-    fn page(&self, request: &pb::ListAgentsRequest) -> Result<pb::ListAgentsResponse, Failure> {
-        let (usual, most) = PAGE_SIZES;
-        let size = match request.page_size {
-            0 => usual,
-            size if size < 0 => {
-                return Err(Failure::invalid("page_size", "must not be negative"));
-            }
-            size => size.min(most),
-        };
-        let after = request.page_token.as_str();
-        if !after.is_empty() && self.agents.find(after).is_none() {
-            let text = "must be a token that ListAgents gave";
-            return Err(Failure::invalid("page_token", text));
-        }
-        let mut rest = self.agents.iter().filter(|agent| agent.id.as_str() > after);
-        let page: Vec<&Arc<Agent>> = rest
-            .by_ref()
-            .take(usize::try_from(size).unwrap_or(0))
-            .collect();
-        let next_page_token = match (rest.next(), page.last()) {
-            (Some(_), Some(last)) => last.id.clone(),
-            (Some(_) | None, _) => String::new(),
-        };
-        Ok(pb::ListAgentsResponse {
-            agents: page.into_iter().map(|agent| self.describe(agent)).collect(),
-            next_page_token,
-        })
-    }
-
-    fn describe(&self, agent: &Agent) -> pb::Agent {
-        convert::agent::agent(agent, agent.id == self.agents.default_agent().id)
-    }
-}
-
-/// A turn that was started or found.
-struct Run {
-    handle: Handle,
-    started: Started,
-    /// `None` for a turn that ended before.
-    reader: Option<Reader>,
-    /// The caller's deadline where the turn does not know it, since it started for another call.
-    deadline: Option<Instant>,
-}
-
-impl Run {
-    /// Waits for the turn's end or pause.
-    async fn result(self) -> Result<pb::TurnResult, Failure> {
-        if let Some(mut reader) = self.reader {
-            let Some(bytes) = reader.next().await.transpose()? else {
-                return Err(Failure::internal());
-            };
-            let event = pb::Event::decode(bytes).map_err(|_| Failure::internal())?;
-            // What follows the end is the failure of a turn that failed.
-            if let Some(Err(failure)) = reader.next().await {
-                return Err(failure);
-            }
-            let Some(pb::event::Payload::TurnEnded(result)) = event.payload else {
-                return Err(Failure::internal());
-            };
-            return Ok(*result);
-        }
-        let turn_id = Some(self.started.turn_id.to_string());
-        let view = self.handle.turn(turn_id).await;
-        let view = view.map_err(|_| Failure::shutting_down())?;
-        let view = view.ok_or_else(no_turn)?;
-        match view.failure {
-            Some(failure) => Err(failure),
-            None => Ok(view.result),
-        }
     }
 }
 

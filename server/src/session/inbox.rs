@@ -20,6 +20,9 @@ use super::{
 /// The task takes them at once, so this bounds a burst; a sender that finds it full waits.
 const INBOX_CAPACITY: usize = 16;
 
+/// The turn after a cancel, and the batch that tells the store of it; or why there is none.
+pub(super) type Cancelled = Result<(pb::TurnResult, Commit), Failure>;
+
 /// What follows when a reader goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Gone {
@@ -83,7 +86,7 @@ pub(super) enum Message {
     /// Stop a turn.
     Cancel {
         turn_id: Option<String>,
-        reply: oneshot::Sender<Result<(pb::TurnResult, Commit), Failure>>,
+        reply: oneshot::Sender<Cancelled>,
     },
     /// Tell how a turn stands.
     Turn {

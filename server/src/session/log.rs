@@ -4,20 +4,26 @@
 //! and a waker while it has read all there is. A reader that paces the model is waited for by
 //! [`Log::writable`].
 
+mod attached;
+mod entry;
+mod held;
+
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt, mem,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use taiwa_core::{Failure, Reason};
 
-use crate::grpc::convert::delivery::EventClass;
+use self::attached::{End, ReaderState};
+pub use self::{
+    attached::{Attachment, Interest},
+    entry::{Entry, TurnEnd},
+    held::Held,
+};
 
 /// Bounds of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,96 +52,9 @@ impl Default for Config {
     }
 }
 
-/// One event, as it goes to the wire.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// Its position in the session.
-    pub sequence: u64,
-    /// The turn that it belongs to, if it belongs to one.
-    pub turn_id: Option<Arc<str>>,
-    /// What it is to readers who leave some out.
-    pub class: EventClass,
-    /// The turn that it ends or pauses, if it does.
-    pub end: Option<Arc<TurnEnd>>,
-    /// The encoded event.
-    pub bytes: Bytes,
-}
-
-/// The end of a turn or of its part up to a pause.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TurnEnd {
-    /// The turn.
-    pub turn_id: Arc<str>,
-    /// Why it failed, when it did.
-    pub failure: Option<Failure>,
-}
-
 /// Names a reader within its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReaderId(u64);
-
-/// Which events wake a reader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Interest {
-    /// All of them.
-    Everything,
-    /// Those of this turn, up to its end or pause.
-    Turn(Arc<str>),
-    /// The end or the pause of this turn alone; the cursor passes over the others.
-    EndOf(Arc<str>),
-}
-
-impl Interest {
-    /// The turn that is followed, if one is.
-    fn turn(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::Everything => None,
-            Self::Turn(turn) | Self::EndOf(turn) => Some(turn),
-        }
-    }
-
-    /// True for a reader of more than an end.
-    pub(super) fn is_whole(&self) -> bool {
-        match self {
-            Self::Everything | Self::Turn(_) => true,
-            Self::EndOf(_) => false,
-        }
-    }
-}
-
-/// How a reader is attached.
-#[derive(Debug)]
-pub struct Attachment<G> {
-    /// It reads from the event after this one.
-    pub after: u64,
-    /// Events that are gone are passed over, instead of ending it.
-    pub lenient: bool,
-    /// Which events it wants.
-    pub interest: Interest,
-    /// The model is held while it lags, up to the end of the turn that it follows.
-    pub paces: bool,
-    /// What follows for the session when it goes before the end of the turn that it follows.
-    pub on_gone: Option<G>,
-}
-
-/// Bytes that all logs of a process hold.
-#[derive(Debug, Default)]
-pub struct Held(AtomicUsize);
-
-impl Held {
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn sub(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
 
 /// The log of one session; `G` says what follows when a reader goes.
 ///
@@ -162,23 +81,6 @@ struct Inner<G> {
     next_reader: u64,
     writer: Option<Waker>,
     closed: Option<Failure>,
-}
-
-struct ReaderState<G> {
-    cursor: u64,
-    read: u64,
-    interest: Interest,
-    paces: bool,
-    on_gone: Option<G>,
-    waker: Option<Waker>,
-    notices: VecDeque<Bytes>,
-    end: Option<End>,
-}
-
-/// Where a reader's stream ends, and how.
-struct End {
-    after: u64,
-    failure: Option<Failure>,
 }
 
 /// What a reader reads.
@@ -300,13 +202,6 @@ impl<G: PartialEq> Log<G> {
     /// Sequence number of the newest event that readers can see.
     pub fn committed(&self) -> u64 {
         self.lock().committed
-    }
-
-    /// True when the event that ends this turn, or its newest part, is kept.
-    pub fn has_end_of(&self, turn_id: &str) -> bool {
-        let inner = self.lock();
-        let mut ends = inner.entries.iter().filter_map(|entry| entry.end.as_ref());
-        ends.any(|end| *end.turn_id == *turn_id)
     }
 
     /// Attaches a reader; tells how many events after its cursor are gone.
@@ -582,34 +477,6 @@ impl<G> Inner<G> {
 impl<G> Drop for Inner<G> {
     fn drop(&mut self) {
         self.overall.sub(self.held_bytes);
-    }
-}
-
-impl<G> ReaderState<G> {
-    fn wants(&self, entry: &Entry) -> bool {
-        match &self.interest {
-            Interest::Everything => true,
-            Interest::Turn(turn) => entry.turn_id.as_ref() == Some(turn),
-            Interest::EndOf(_) => self.is_ended_by(entry),
-        }
-    }
-
-    /// True for the end or the pause of the turn that is followed.
-    fn is_ended_by(&self, entry: &Entry) -> bool {
-        let end = entry.end.as_ref().map(|end| &end.turn_id);
-        end.is_some() && end == self.interest.turn()
-    }
-
-    /// Leaves the turn alone, which has ended or goes on for another call.
-    fn release_turn(&mut self) {
-        self.paces = false;
-        self.on_gone = None;
-    }
-
-    fn wake(&mut self) {
-        if let Some(waker) = mem::take(&mut self.waker) {
-            waker.wake();
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which sessions live in this process, by tenant and name; the others are in the store.
 
+mod place;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -14,6 +16,8 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
+pub(super) use self::place::Place;
+use self::place::{Claim, Slot};
 use super::{
     Config,
     handle::Handle,
@@ -54,65 +58,6 @@ struct Shared {
     turns: TaskTracker,
     draining: CancellationToken,
     started: Instant,
-}
-
-/// What is known of a session's name.
-#[derive(Debug)]
-enum Slot {
-    /// Somebody looks whether the store has it; the channel closes when that is known.
-    Loading(watch::Receiver<()>),
-    /// It runs here.
-    Live(Handle),
-}
-
-/// The right to say what a name stands for; dropped, the name is free.
-#[derive(Debug)]
-struct Claim {
-    shared: Arc<Shared>,
-    key: Key,
-    is_settled: bool,
-    /// Closed by the drop, which wakes those who wait.
-    _waiters: watch::Sender<()>,
-}
-
-/// A session's entry in the registry.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    key: Key,
-    shared: std::sync::Weak<Shared>,
-    /// Milliseconds since the registry began at which the session became quiet, plus one; zero
-    /// while it is not.
-    quiet_since: Arc<AtomicU64>,
-}
-
-impl Place {
-    pub(super) fn key(&self) -> &Key {
-        &self.key
-    }
-
-    /// Gives the name free.
-    pub(super) fn leave(&self) {
-        let Some(shared) = self.shared.upgrade() else {
-            return;
-        };
-        let mut sessions = shared.lock();
-        if let Some(Slot::Live(handle)) = sessions.get(&self.key)
-            && Arc::ptr_eq(&handle.place.quiet_since, &self.quiet_since)
-        {
-            sessions.remove(&self.key);
-        }
-    }
-
-    /// Notes whether the session may be forgotten to make room.
-    pub(super) fn note_quiet(&self, quiet: bool) {
-        let since = match self.shared.upgrade() {
-            Some(shared) if quiet => {
-                u64::try_from(shared.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
-            }
-            Some(_) | None => 0,
-        };
-        self.quiet_since.store(since, Ordering::Relaxed);
-    }
 }
 
 impl Registry {
@@ -462,14 +407,6 @@ impl Shared {
     // The map is whole after every statement, so a panic elsewhere leaves nothing half done.
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if !self.is_settled {
-            self.shared.lock().remove(&self.key);
-        }
     }
 }
 

@@ -1,39 +1,33 @@
 //! The task that drives one session: it owns the decisions, the model call and the log's write side.
 
 mod attach;
+mod begin;
 mod keep;
 mod model_call;
 mod outputs;
 mod pace;
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use taiwa::v1 as pb;
 use taiwa_core::{
-    Agent, Clock, Failure, Input, Message as CoreMessage, Reason, Session, TurnOptions,
+    Agent, Failure, Input, Reason, Session,
     command::Started,
     input::{CallId, CancelCause, StreamId},
-    session::Setup,
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, Sleep},
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
-use tracing::{debug, error, warn};
-use uuid::Uuid;
+use tracing::{debug, error};
 
+pub(super) use self::begin::{Origin, Parts};
 use self::model_call::ModelCall;
 use super::{
     Config,
-    inbox::{Claimed, Description, Gone, Inbox, Message, TurnView},
-    kept::{self, Kept},
-    log::{Entry, Held, Log, ReaderId},
+    inbox::{Cancelled, Claimed, Description, Gone, Inbox, Message, TurnView},
+    log::{Entry, Log, ReaderId},
     progress::{Commit, Progress},
     reader::{Options, Reader},
     registry::Place,
@@ -41,42 +35,11 @@ use super::{
 use crate::{
     grpc::convert::event::{self, Encoder},
     model::bedrock::Bedrock,
-    store::{Begin, Fence, Head, Store, Write},
+    store::{Fence, Head, Store, Write},
 };
 
 /// The log of a session, with what follows for it when a reader goes.
 pub(super) type SessionLog = Log<Gone>;
-
-/// What a session's task works with.
-#[derive(Debug)]
-pub(super) struct Parts {
-    pub(super) agent: Arc<Agent>,
-    pub(super) origin: Origin,
-    pub(super) bedrock: Bedrock,
-    pub(super) store: Store,
-    /// The right to write the session.
-    pub(super) fence: Fence,
-    pub(super) config: Arc<Config>,
-    pub(super) held: Arc<Held>,
-    pub(super) place: Place,
-    pub(super) tracker: TaskTracker,
-    /// Counts the sessions in which a turn runs.
-    pub(super) turns: TaskTracker,
-}
-
-/// Where a session comes from.
-#[derive(Debug)]
-pub(super) enum Origin {
-    /// It begins.
-    Begun {
-        begin: Begin,
-        options: Box<TurnOptions>,
-        messages: Vec<CoreMessage>,
-        claimed: Option<Claimed>,
-    },
-    /// The store kept it.
-    Kept(Box<Kept>),
-}
 
 struct Task {
     session: Session,
@@ -117,7 +80,7 @@ struct Task {
     draining: bool,
     calls: u64,
     starting: BTreeMap<CallId, Starting>,
-    cancelling: BTreeMap<CallId, oneshot::Sender<Result<(pb::TurnResult, Commit), Failure>>>,
+    cancelling: BTreeMap<CallId, oneshot::Sender<Cancelled>>,
     streams: BTreeMap<StreamId, ReaderId>,
     /// Streams that end after the events so far.
     ending: Vec<StreamId>,
@@ -161,92 +124,6 @@ pub(super) fn start(parts: Parts) -> Inbox {
 }
 
 impl Task {
-    fn new(parts: Parts, inbox: Inbox) -> Self {
-        let clock = Clock {
-            instant: now(),
-            system: SystemTime::now(),
-        };
-        let key = parts.place.key();
-        let setup = |options, messages| Setup {
-            id: key.session_id.to_string(),
-            seed: Uuid::new_v4().simple().to_string()[..12].to_owned(),
-            agent: Arc::clone(&parts.agent),
-            options,
-            messages,
-            clock,
-        };
-        let mut writes = Vec::new();
-        let mut tokens = (0, 0);
-        let mut events = Vec::new();
-        let mut newest = 0;
-        let mut replay_until = None;
-        let mut head = None;
-        let ttl;
-        let session = match parts.origin {
-            Origin::Begun {
-                begin,
-                options,
-                messages,
-                claimed,
-            } => {
-                ttl = begin.ttl;
-                writes.push(Write::Begin(begin));
-                writes.extend(claimed.map(|claimed| kept::request(claimed, &key.session_id, None)));
-                Session::new(setup(*options, messages))
-            }
-            Origin::Kept(kept) => {
-                tokens = (kept.head.input_tokens, kept.head.output_tokens);
-                head = Some((kept.head, Instant::now()));
-                events = kept.events;
-                newest = kept.last_sequence;
-                ttl = kept.ttl;
-                replay_until = Some(Instant::now() + parts.config.replay_window);
-                let setup = setup(TurnOptions::default(), Vec::new());
-                let (session, repairs) = Session::restore(setup, kept.core, now());
-                if !repairs.is_empty() {
-                    warn!(session.id = %key.session_id, ?repairs, "repaired a history that was kept");
-                }
-                session
-            }
-        };
-        let first = events.first().map(|entry: &Entry| entry.sequence);
-        let log = SessionLog::new(parts.config.log, parts.held, events, newest);
-        Self {
-            encoder: Encoder::new(Arc::clone(session.id()), parts.agent.id.as_str().into()),
-            agent: parts.agent,
-            session,
-            bedrock: parts.bedrock,
-            config: parts.config,
-            place: parts.place,
-            tracker: parts.tracker,
-            turns: parts.turns,
-            running: None,
-            log: Arc::new(log),
-            store: parts.store,
-            fence: parts.fence,
-            batches: 0,
-            progress: Arc::new(Progress::new()),
-            said: Vec::new(),
-            writes,
-            ttl,
-            input_tokens: tokens.0,
-            output_tokens: tokens.1,
-            trimmed: first.unwrap_or(newest + 1) - 1,
-            head,
-            replay_until,
-            inbox,
-            model: ModelCall::default(),
-            held_since: None,
-            quiet_since: None,
-            draining: false,
-            calls: 0,
-            starting: BTreeMap::new(),
-            cancelling: BTreeMap::new(),
-            streams: BTreeMap::new(),
-            ending: Vec::new(),
-        }
-    }
-
     async fn run(mut self, mut rx: mpsc::Receiver<Message>) {
         let mut sleep = Box::pin(tokio::time::sleep(self.config.session_idle_timeout));
         // What a process left unfinished is ended or begun.

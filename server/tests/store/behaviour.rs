@@ -398,7 +398,7 @@ async fn receipts_are_the_newest(mut bench: Bench) {
         frame_id: format!("frame-{number}"),
         value: bytes(value),
     };
-    let numbered = |number: usize| receipt(number, &&number.to_string());
+    let numbered = |number: usize| receipt(number, &number.to_string());
     let first = (0..MAX_RECEIPTS).map(numbered).collect();
     bench.write(&a, first).await.unwrap();
     let writes = vec![
@@ -412,7 +412,7 @@ async fn receipts_are_the_newest(mut bench: Bench) {
     bench.reopen().await;
     let loaded = bench.store.load(&a).await.unwrap().unwrap();
     let kept = (2..MAX_RECEIPTS).filter(|number| *number != 5);
-    let mut expected: Vec<_> = kept.map(|number| bytes(&&number.to_string())).collect();
+    let mut expected: Vec<_> = kept.map(|number| bytes(&number.to_string())).collect();
     expected.push(bytes("again"));
     expected.push(bytes(&MAX_RECEIPTS.to_string()));
     expected.push(bytes(&(MAX_RECEIPTS + 1).to_string()));
@@ -423,7 +423,7 @@ async fn receipts_are_the_newest(mut bench: Bench) {
 async fn turns_are_kept_and_the_newest_are_loaded(mut bench: Bench) {
     let a = key("a");
     bench.begin(&a).await;
-    let numbered = |number: usize| turn(&format!("turn-{number}"), &&number.to_string());
+    let numbered = |number: usize| turn(&format!("turn-{number}"), &number.to_string());
     let turns = (0..LOADED_TURNS + 3).map(|number| Write::Turn(numbered(number)));
     bench.write(&a, turns.collect()).await.unwrap();
     let again = turn("turn-4", "again");
@@ -434,7 +434,7 @@ async fn turns_are_kept_and_the_newest_are_loaded(mut bench: Bench) {
     bench.reopen().await;
     let loaded = bench.store.load(&a).await.unwrap().unwrap();
     let kept = (3..LOADED_TURNS + 3).filter(|number| *number != 4);
-    let mut expected: Vec<_> = kept.map(|number| bytes(&&number.to_string())).collect();
+    let mut expected: Vec<_> = kept.map(|number| bytes(&number.to_string())).collect();
     expected.push(bytes("again"));
     assert_eq!(loaded.turns, expected);
     let first = bench.store.turn(&a, "turn-0").await.unwrap();

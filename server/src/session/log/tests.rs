@@ -1,6 +1,7 @@
 use std::task::Waker;
 
 use super::*;
+use crate::grpc::convert::delivery::EventClass;
 
 const CONFIG: Config = Config {
     max_bytes: 100,

@@ -81,30 +81,25 @@ fn read_citation(wire: pb::Citation) -> Option<Citation> {
 }
 
 fn read_block(wire: pb::ContentBlock, limits: &Limits) -> Option<Block> {
-    match wire.block? {
+    if let Some(WireBlock::ToolCall(call)) = wire.block {
         // As the model wrote it, which may be no JSON; the call is answered so.
-        WireBlock::ToolCall(call) => {
-            let is_provider_run = call.executor == i32::from(pb::ToolExecutor::Provider);
-            Some(Block::ToolCall(ToolCall {
-                id: call.tool_call_id,
-                name: call.tool_name,
-                input_json: call.input_json,
-                executor: if is_provider_run {
-                    Executor::Provider
-                } else {
-                    Executor::Client
-                },
-                expires: None,
-                idempotency_key: call.idempotency_key,
-            }))
-        }
-        block => {
-            let wire = vec![pb::ContentBlock { block: Some(block) }];
-            let place = content::Place::Assistant;
-            let mut violations = Violations::default();
-            content::blocks("block", wire, place, limits, &mut violations).pop()
-        }
+        let is_provider_run = call.executor == i32::from(pb::ToolExecutor::Provider);
+        return Some(Block::ToolCall(ToolCall {
+            id: call.tool_call_id,
+            name: call.tool_name,
+            input_json: call.input_json,
+            executor: if is_provider_run {
+                Executor::Provider
+            } else {
+                Executor::Client
+            },
+            expires: None,
+            idempotency_key: call.idempotency_key,
+        }));
     }
+    let place = content::Place::Assistant;
+    let mut violations = Violations::default();
+    content::blocks("block", vec![wire], place, limits, &mut violations).pop()
 }
 
 #[cfg(test)]

@@ -1,0 +1,145 @@
+//! Turns that calls ask for, and those that a repeat finds.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use prost::Message as _;
+use taiwa::v1 as pb;
+use taiwa_core::{Agent, Failure, Reason, command::Started};
+use tokio::time::Instant;
+
+use super::{Caller, Service, no_turn};
+use crate::{
+    grpc::{
+        convert::request::Invocation,
+        deadline,
+        request_ids::{Claim, Fingerprint},
+    },
+    session::{
+        Answer, Claimed,
+        handle::Handle,
+        reader::{Options, Reader},
+        registry::Beginning,
+    },
+};
+
+impl Service {
+    /// Starts a turn, or finds the one that a repeated request started.
+    pub(super) async fn run(
+        &self,
+        agent: &Arc<Agent>,
+        caller: &Caller,
+        invocation: Invocation,
+        fingerprint: Fingerprint,
+        options: Option<Options>,
+    ) -> Result<Run, Failure> {
+        if self.registry.is_draining() {
+            return Err(Failure::shutting_down());
+        }
+        let tenant = &caller.tenant;
+        let mut ticket = None;
+        let mut claimed = None;
+        if let Some(id) = invocation.request_id {
+            let claim = self.request_ids.claim(tenant, id.clone(), fingerprint);
+            match deadline::within(caller.deadline, claim).await? {
+                Claim::First(first) => ticket = Some(first),
+                Claim::Repeat(answer) => return self.repeat(caller, answer, options).await,
+            }
+            claimed = Some(Claimed {
+                request_id: id,
+                fingerprint,
+            });
+        }
+        loop {
+            let session_id = invocation.session_id.as_deref();
+            let begin = || Beginning::plain(agent);
+            let found = self.registry.find_or_begin(tenant, session_id, begin);
+            let (handle, _) = found.await?;
+            let turn = invocation.turn.clone();
+            let Ok(answer) = handle.start(turn, options.clone(), claimed.clone()).await else {
+                // The session ended between being found and being asked.
+                continue;
+            };
+            let (started, reader, commit) =
+                answer.map_err(|failure| failure.fact("session_id", handle.id()))?;
+            if let Some(ticket) = ticket {
+                // A repeat must find what the store has, whatever becomes of this process.
+                commit.done().await?;
+                let session_id = handle.id().to_owned();
+                ticket.settle(Answer {
+                    session_id,
+                    started: Some(started.clone()),
+                });
+            }
+            return Ok(Run {
+                handle,
+                started,
+                reader: Some(reader),
+                deadline: None,
+            });
+        }
+    }
+
+    async fn repeat(
+        &self,
+        caller: &Caller,
+        answer: Answer,
+        options: Option<Options>,
+    ) -> Result<Run, Failure> {
+        let Some(started) = answer.started else {
+            let text = "this request_id was used to open a session";
+            return Err(Failure::new(Reason::RequestIdReused, text));
+        };
+        loop {
+            let handle = self.session(&caller.tenant, &answer.session_id).await?;
+            let Ok(reader) = handle.follow(started.clone(), options.clone()).await else {
+                // The session left memory between being found and being asked.
+                continue;
+            };
+            return Ok(Run {
+                handle,
+                started,
+                reader: reader?,
+                deadline: caller.deadline,
+            });
+        }
+    }
+}
+
+/// A turn that was started or found.
+pub(super) struct Run {
+    handle: Handle,
+    started: Started,
+    /// `None` for a turn that ended before.
+    pub(super) reader: Option<Reader>,
+    /// The caller's deadline where the turn does not know it, since it started for another call.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Run {
+    /// Waits for the turn's end or pause.
+    pub(super) async fn result(self) -> Result<pb::TurnResult, Failure> {
+        if let Some(mut reader) = self.reader {
+            let Some(bytes) = reader.next().await.transpose()? else {
+                return Err(Failure::internal());
+            };
+            let event = pb::Event::decode(bytes).map_err(|_| Failure::internal())?;
+            // What follows the end is the failure of a turn that failed.
+            if let Some(Err(failure)) = reader.next().await {
+                return Err(failure);
+            }
+            let Some(pb::event::Payload::TurnEnded(result)) = event.payload else {
+                return Err(Failure::internal());
+            };
+            return Ok(*result);
+        }
+        let turn_id = Some(self.started.turn_id.to_string());
+        let view = self.handle.turn(turn_id).await;
+        let view = view.map_err(|_| Failure::shutting_down())?;
+        let view = view.ok_or_else(no_turn)?;
+        match view.failure {
+            Some(failure) => Err(failure),
+            None => Ok(view.result),
+        }
+    }
+}
