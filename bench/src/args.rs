@@ -52,6 +52,9 @@ pub(crate) enum Role {
         /// The simulator's address.
         #[arg(long)]
         upstream: SocketAddr,
+        /// Where sessions are kept, as the server's own option says it.
+        #[arg(long)]
+        store: String,
     },
 }
 
@@ -68,6 +71,8 @@ pub(crate) enum Measure {
     Cancel,
     /// Time from the start of the process to the end of its first call.
     ColdStart,
+    /// Time of a page of sessions and of messages.
+    Listing,
 }
 
 #[derive(Debug, clap::Args)]
@@ -117,6 +122,12 @@ pub(crate) struct Options {
     /// cold-start: starts in each round. Default 5; quick 3.
     #[arg(long)]
     starts: Option<NonZeroUsize>,
+    /// listing: sessions, once. Default 1,000; quick 100.
+    #[arg(long)]
+    listed_sessions: Option<NonZeroUsize>,
+    /// listing: turns of each session. Default 100; quick 10.
+    #[arg(long)]
+    listed_turns: Option<NonZeroUsize>,
     /// File that takes what Taiwa logs; without it the lines are made and thrown away.
     #[arg(long, value_name = "FILE")]
     pub(crate) server_log: Option<PathBuf>,
@@ -138,6 +149,8 @@ pub(crate) struct Plan {
     pub(crate) idle_connections: usize,
     pub(crate) cancels: usize,
     pub(crate) starts: usize,
+    pub(crate) listed_sessions: usize,
+    pub(crate) listed_turns: usize,
 }
 
 impl Options {
@@ -168,6 +181,8 @@ impl Options {
             idle_connections: self.idle_connections.get(),
             cancels: count(self.cancels, 200, 60),
             starts: count(self.starts, 5, 3),
+            listed_sessions: count(self.listed_sessions, 1_000, 100),
+            listed_turns: count(self.listed_turns, 100, 10),
         }
     }
 
@@ -215,7 +230,7 @@ mod tests {
 
     #[test]
     fn everything_is_measured_unless_some_is_named() {
-        assert_eq!(options(&[]).measures().len(), 5);
+        assert_eq!(options(&[]).measures().len(), 6);
         let some = options(&["memory", "speed"]).measures();
         assert!(some.into_iter().eq([Measure::Speed, Measure::Memory]));
     }

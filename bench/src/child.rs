@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{self, ChildStdin, Command},
@@ -30,19 +31,22 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) enum Target {
     /// A bare tonic server over a bare SDK stream.
     Relay,
-    /// Taiwa's server.
+    /// Taiwa's server, with its sessions in memory.
     Taiwa,
+    /// Taiwa's server, with its sessions in an SQLite file.
+    Sqlite,
 }
 
 impl Target {
-    /// Both, the floor first.
-    pub(crate) const ALL: [Self; 2] = [Self::Relay, Self::Taiwa];
+    /// All of them, the floor first.
+    pub(crate) const ALL: [Self; 3] = [Self::Relay, Self::Taiwa, Self::Sqlite];
 
-    /// Its name in results, and as a child's role.
+    /// Its name in results.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Relay => "relay",
             Self::Taiwa => "taiwa",
+            Self::Sqlite => "sqlite",
         }
     }
 }
@@ -55,12 +59,19 @@ pub(crate) struct Child {
     stdin: Option<ChildStdin>,
     pid: u32,
     address: SocketAddr,
+    /// Its files, for as long as it may write to them.
+    _files: Option<TempDir>,
 }
 
 impl Child {
     /// Starts a simulator.
     pub(crate) async fn simulator(scenario: &str) -> Result<Self> {
-        Self::start(&["simulator", "--scenario", scenario], Stdio::inherit()).await
+        Self::start(
+            &["simulator", "--scenario", scenario],
+            Stdio::inherit(),
+            None,
+        )
+        .await
     }
 
     /// Starts what is measured; Taiwa's log goes to the file, or nowhere.
@@ -71,18 +82,32 @@ impl Child {
     ) -> Result<Self> {
         let log = match (target, log) {
             (Target::Relay, _) => Stdio::inherit(),
-            (Target::Taiwa, None) => Stdio::null(),
-            (Target::Taiwa, Some(path)) => {
+            (Target::Taiwa | Target::Sqlite, None) => Stdio::null(),
+            (Target::Taiwa | Target::Sqlite, Some(path)) => {
                 let mut file = std::fs::File::options();
                 let file = file.create(true).append(true).open(path);
                 Stdio::from(file.with_context(|| format!("cannot open {}", path.display()))?)
             }
         };
         let upstream = upstream.to_string();
-        Self::start(&[target.name(), "--upstream", &upstream], log).await
+        let files = match target {
+            Target::Relay | Target::Taiwa => None,
+            Target::Sqlite => Some(TempDir::new().context("cannot make a directory")?),
+        };
+        let store = match &files {
+            None => "memory".to_owned(),
+            Some(files) => format!("sqlite:{}", files.path().join("bench.db").display()),
+        };
+        let role = match target {
+            Target::Relay => vec!["relay", "--upstream", &upstream],
+            Target::Taiwa | Target::Sqlite => {
+                vec!["taiwa", "--upstream", &upstream, "--store", &store]
+            }
+        };
+        Self::start(&role, log, files).await
     }
 
-    async fn start(role: &[&str], log: Stdio) -> Result<Self> {
+    async fn start(role: &[&str], log: Stdio, files: Option<TempDir>) -> Result<Self> {
         let program = env::current_exe().context("cannot find this program")?;
         let mut process = Command::new(program)
             .arg("child")
@@ -112,6 +137,7 @@ impl Child {
             stdin,
             pid,
             address,
+            _files: files,
         })
     }
 
@@ -140,7 +166,7 @@ pub(crate) async fn run(role: Role) -> Result<()> {
     match role {
         Role::Simulator { scenario } => simulator::run(&scenario).await,
         Role::Relay { upstream } => relay::run(upstream).await,
-        Role::Taiwa { upstream } => taiwa::run(upstream).await,
+        Role::Taiwa { upstream, store } => taiwa::run(upstream, &store).await,
     }
 }
 

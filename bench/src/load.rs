@@ -26,14 +26,19 @@ pub(crate) async fn connect(
 ) -> Result<Vec<Client>> {
     let mut clients = Vec::with_capacity(connections);
     for _ in 0..connections {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
-            .connect_timeout(PATIENCE)
-            .initial_stream_window_size(stream_window);
-        let channel = endpoint.connect().await;
-        let channel = channel.with_context(|| format!("cannot connect to {address}"))?;
+        let channel = channel(address, stream_window).await?;
         clients.push(AgentServiceClient::new(channel));
     }
     Ok(clients)
+}
+
+/// Opens a connection, with a receive window for its streams if one is given.
+pub(crate) async fn channel(address: SocketAddr, stream_window: Option<u32>) -> Result<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(PATIENCE)
+        .initial_stream_window_size(stream_window);
+    let channel = endpoint.connect().await;
+    channel.with_context(|| format!("cannot connect to {address}"))
 }
 
 /// Starts a call.

@@ -3,6 +3,7 @@
 pub(crate) mod cadence;
 pub(crate) mod cancel;
 pub(crate) mod cold_start;
+pub(crate) mod listing;
 pub(crate) mod memory;
 pub(crate) mod speed;
 
@@ -43,8 +44,8 @@ impl Bench {
 
     /// Measures one thing in all rounds.
     pub(crate) async fn run(&self, measure: Measure, results: &mut Results) -> Result<()> {
-        for round in 1..=self.plan.rounds {
-            let mut targets = Target::ALL;
+        for round in 1..=rounds(measure, &self.plan) {
+            let mut targets = targets(measure);
             // Who comes second finds the machine warmer.
             if round % 2 == 0 {
                 targets.reverse();
@@ -57,6 +58,7 @@ impl Bench {
                     Measure::Memory => memory::run(self, target, results).await,
                     Measure::Cancel => cancel::run(self, target, results).await,
                     Measure::ColdStart => cold_start::run(self, target, results).await,
+                    Measure::Listing => listing::run(self, target, results).await,
                 };
                 let what = format!("{measure:?} of {}, round {round}", target.name());
                 outcome.with_context(|| what.clone())?;
@@ -85,6 +87,31 @@ impl Bench {
         let child = self.cold(target).await?;
         first_call(&child).await?;
         Ok(child)
+    }
+}
+
+/// What a measurement is made of.
+fn targets(measure: Measure) -> Vec<Target> {
+    match measure {
+        Measure::Speed | Measure::Cadence | Measure::Memory | Measure::ColdStart => {
+            Target::ALL.to_vec()
+        }
+        // The store has no part in it.
+        Measure::Cancel => vec![Target::Relay, Target::Taiwa],
+        // A relay keeps nothing.
+        Measure::Listing => vec![Target::Taiwa, Target::Sqlite],
+    }
+}
+
+fn rounds(measure: Measure, plan: &Plan) -> u32 {
+    match measure {
+        // To fill the store takes a minute.
+        Measure::Listing => 1,
+        Measure::Speed
+        | Measure::Cadence
+        | Measure::Memory
+        | Measure::Cancel
+        | Measure::ColdStart => plan.rounds,
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Answer {
     Long,
     /// [`SHORT_PIECES`] at full speed.
     Short,
+    /// One piece.
+    One,
     /// [`PACED_PIECES`], stamped, at the cadence of the plan.
     Paced,
     /// No response headers, for longer than anybody waits.
@@ -40,6 +42,7 @@ impl Answer {
         match self {
             Self::Long => "long",
             Self::Short => "short",
+            Self::One => "one",
             Self::Paced => "paced",
             Self::Opening => "opening",
             Self::Silent => "silent",
@@ -72,6 +75,7 @@ pub(crate) fn scenario(plan: &Plan) -> String {
         Answer::Short,
         format_args!("{piece}\nrepeat = {SHORT_PIECES}"),
     );
+    file.reply(Answer::One, format_args!("{piece}"));
     file.reply(
         Answer::Paced,
         format_args!(

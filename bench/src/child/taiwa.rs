@@ -1,4 +1,5 @@
-//! Taiwa's server as its program starts it, with the settings that hold when none is given.
+//! Taiwa's server as its program starts it, with the settings that hold when none is given, but
+//! for the place of its sessions.
 
 use std::{ffi::OsString, net::SocketAddr, time::Duration};
 
@@ -8,8 +9,8 @@ use taiwa_server::{app, config::Config, model::bedrock, telemetry};
 use crate::scenario::MODEL;
 
 /// Runs until the parent lets go.
-pub(super) async fn run(upstream: SocketAddr) -> Result<()> {
-    let config = config(upstream)?;
+pub(super) async fn run(upstream: SocketAddr, store: &str) -> Result<()> {
+    let config = config(upstream, store)?;
     telemetry::install(&config.telemetry)?;
     config.log();
     let server = app::start(config).await?;
@@ -19,13 +20,13 @@ pub(super) async fn run(upstream: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-fn config(upstream: SocketAddr) -> Result<Config> {
+fn config(upstream: SocketAddr, store: &str) -> Result<Config> {
     let arguments = [
         "taiwa-server",
         "--listen",
         "127.0.0.1:0",
         "--store",
-        "memory",
+        store,
         "--model",
         MODEL,
     ];

@@ -21,6 +21,9 @@ use crate::{
 
 /// From the moment a call was due until its first piece was there, without the simulator's share.
 pub(crate) const FIRST: Key = Key::new("cadence", "paced", "first_piece_delay", "us");
+/// From the moment a call was due until its first event was there; for Taiwa, what tells that the
+/// turn has started, which is in the store by then.
+pub(crate) const EVENT: Key = Key::new("cadence", "paced", "first_event_delay", "us");
 /// From the moment the simulator sent a further piece until it was there.
 pub(crate) const PIECE: Key = Key::new("cadence", "paced", "piece_delay", "us");
 /// Share of one core that the server used.
@@ -60,17 +63,20 @@ pub(super) async fn run(bench: &Bench, target: Target, results: &mut Results) ->
 
     let upstream = journal::ended(bench.upstream(), Answer::Paced, offered).await?;
     let (mut first, mut further) = (Latencies::new()?, Latencies::new()?);
+    let mut event = Latencies::new()?;
     for call in seen {
         let entry = upstream
             .get(&call.number)
             .context("a call without a model call")?;
         let received = Duration::from_micros(entry.received_at);
         let model = call.first_sent.saturating_sub(received);
+        event.record(call.event_after);
         first.record(call.first_after.saturating_sub(model));
         for delay in call.further {
             further.record(delay);
         }
     }
+    results.latencies(EVENT, target, event);
     results.latencies(FIRST, target, first);
     results.latencies(PIECE, target, further);
     results.value(CORES, target, cpu / wall);
@@ -86,6 +92,8 @@ fn pause(rng: &mut SmallRng, rate: u32) -> Duration {
 /// What a caller saw.
 struct Seen {
     number: usize,
+    /// From the moment the call was due until the first event was there.
+    event_after: Duration,
     /// From the moment the call was due until the first piece was there.
     first_after: Duration,
     /// When the simulator sent the first piece.
@@ -96,6 +104,11 @@ struct Seen {
 
 async fn paced_call(mut client: Client, number: usize, due: Instant) -> Result<Seen> {
     let mut events = load::call(&mut client, Answer::Paced, number).await?;
+    events
+        .message()
+        .await?
+        .context("an answer without an event")?;
+    let event_after = due.elapsed();
     let mut further = Vec::new();
     let mut first = None;
     let mut pieces = 0;
@@ -113,6 +126,7 @@ async fn paced_call(mut client: Client, number: usize, due: Instant) -> Result<S
     let (first_after, first_sent) = first.context("an answer without a piece")?;
     Ok(Seen {
         number,
+        event_after,
         first_after,
         first_sent,
         further,

@@ -65,18 +65,53 @@ pub(super) fn of(results: &Results) -> Vec<Verdict> {
     ] {
         let relay = results.values(key, Target::Relay);
         let taiwa = results.values(key, Target::Taiwa);
-        // Both sides of a ratio are from the same round, so that what disturbed it meets both.
-        let ratios: Vec<f64> = taiwa
-            .iter()
-            .zip(relay)
-            .map(|(taiwa, relay)| taiwa / relay)
-            .collect();
+        let ratios = by_round(taiwa, relay);
         if !ratios.is_empty() {
             verdicts.push(Verdict {
                 what: format!("{}, {} answers: Taiwa / relay", key.metric, key.variant),
                 figure: median(&ratios),
                 goal: goal.map(Bound::AtLeast),
                 gate: gate.map(Bound::AtLeast),
+            });
+        }
+    }
+    let ratios = by_round(
+        results.values(measure::speed::LONG, Target::Sqlite),
+        results.values(measure::speed::LONG, Target::Taiwa),
+    );
+    if !ratios.is_empty() {
+        let metric = measure::speed::LONG.metric;
+        verdicts.push(Verdict {
+            what: format!("{metric}, long answers: SQLite / memory"),
+            figure: median(&ratios),
+            goal: None,
+            gate: None,
+        });
+    }
+    for (key, quantile, name) in [
+        (measure::cadence::EVENT, 0.5, "p50"),
+        (measure::cadence::EVENT, 0.99, "p99"),
+        (measure::cadence::FIRST, 0.5, "p50"),
+        (measure::cadence::FIRST, 0.99, "p99"),
+    ] {
+        let memory = results.quantile(key, Target::Taiwa, quantile);
+        let sqlite = results.quantile(key, Target::Sqlite, quantile);
+        if let (Some(memory), Some(sqlite)) = (memory, sqlite) {
+            verdicts.push(Verdict {
+                what: format!("{} {name}, us: SQLite - memory", key.metric),
+                figure: sqlite - memory,
+                goal: None,
+                gate: None,
+            });
+        }
+    }
+    for key in [measure::listing::SESSIONS, measure::listing::MESSAGES] {
+        if let Some(p99) = results.quantile(key, Target::Sqlite, 0.99) {
+            verdicts.push(Verdict {
+                what: format!("a page of {} from SQLite, p99, us", key.variant),
+                figure: p99,
+                goal: Some(Bound::AtMost(50_000.0)),
+                gate: Some(Bound::AtMost(50_000.0)),
             });
         }
     }
@@ -125,6 +160,12 @@ pub(super) fn of(results: &Results) -> Vec<Verdict> {
         });
     }
     verdicts
+}
+
+/// Ratios of figures; both sides of each are from one round, so that what disturbed it meets both.
+fn by_round(above: &[f64], below: &[f64]) -> Vec<f64> {
+    let pairs = above.iter().zip(below);
+    pairs.map(|(above, below)| above / below).collect()
 }
 
 /// Writes the verdicts as a table.
