@@ -126,9 +126,14 @@ pub(super) fn start(parts: Parts) -> Inbox {
 impl Task {
     async fn run(mut self, mut rx: mpsc::Receiver<Message>) {
         let mut sleep = Box::pin(tokio::time::sleep(self.config.session_idle_timeout));
-        // What a process left unfinished is ended or begun.
-        self.carry_out();
-        self.finish_output();
+        let begins = !self.writes.is_empty();
+        // One that begins is kept together with what it is first asked: kept before, and without
+        // the request that began it, it would be begun anew by the request's repeat.
+        if !begins {
+            // What a process left unfinished is ended or begun.
+            self.carry_out();
+            self.finish_output();
+        }
         self.note_quiet();
         let progress = Arc::clone(&self.progress);
         loop {

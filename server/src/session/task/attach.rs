@@ -59,11 +59,11 @@ impl Task {
             self.announce_replay(&reader, after, newest);
         }
         self.streams.insert(stream, reader.id());
-        self.handle(Input::StreamOpened(stream));
         if let Some(claimed) = claimed {
             let session_id = &self.place.key().session_id;
             self.writes.push(kept::request(claimed, session_id, None));
         }
+        self.handle(Input::StreamOpened(stream));
         if let Some(settings) = settings {
             let body = FrameBody::Update {
                 options: settings,
