@@ -198,9 +198,9 @@ impl Feeder {
                 continue;
             };
             let (stream, reader, commit) = opened?;
+            // What session_ready names, and a repeat finds, outlives this process.
+            commit.done().await?;
             if let Some(ticket) = ticket {
-                // A repeat must find what the store has, whatever becomes of this process.
-                commit.done().await?;
                 ticket.settle(Answer {
                     session_id: handle.id().to_owned(),
                     started: None,
