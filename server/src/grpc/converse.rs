@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use taiwa::v1 as pb;
 use taiwa_core::{
-    Failure, Reason, TurnOptions,
+    Agent, Failure, Reason, TurnOptions,
     input::{Frame, FrameBody, InputPolicy, StreamId},
 };
 use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
@@ -25,7 +25,7 @@ use crate::{
         Answer, Claimed,
         handle::{Ended, Handle},
         reader::{OnGone, Options, Reader},
-        registry::Beginning,
+        registry::{Beginning, Registry},
     },
     store::Key,
 };
@@ -140,16 +140,15 @@ impl Feeder {
 
     async fn enter(
         &self,
-        agent: &Arc<taiwa_core::Agent>,
-        setup: Setup,
+        agent: &Arc<Agent>,
+        mut setup: Setup,
         fingerprint: Option<request_ids::Fingerprint>,
     ) -> Result<(Open, Reader), Failure> {
         let tenant = &self.caller.tenant;
-        let mut session_id = setup.session_id;
         let mut ticket = None;
         let mut claimed = None;
         let mut is_repeat = false;
-        if let (Some(id), Some(fingerprint)) = (setup.request_id, fingerprint) {
+        if let (Some(id), Some(fingerprint)) = (setup.request_id.take(), fingerprint) {
             let claim = self
                 .service
                 .request_ids
@@ -157,7 +156,7 @@ impl Feeder {
             match claim.await? {
                 Claim::First(first) => ticket = Some(first),
                 Claim::Repeat(answer) => {
-                    session_id = Some(answer.session_id);
+                    setup.session_id = Some(answer.session_id);
                     is_repeat = true;
                 }
             }
@@ -166,53 +165,17 @@ impl Feeder {
                 fingerprint,
             });
         }
-        let options = Options::new(setup.stream, false, OnGone::Continue);
-        let cancels = options.on_gone == OnGone::Cancel;
-        let registry = &self.service.registry;
-        loop {
-            let (handle, begun) = if setup.resume_after.is_some() {
-                let session_id = session_id.as_deref().unwrap_or_default();
-                let found = registry.find(&Key::new(tenant, session_id)).await?;
-                (found.ok_or_else(|| no_session(session_id))?, false)
-            } else {
-                let begin = || Beginning {
-                    options: setup.options.clone(),
-                    messages: setup.messages.clone(),
-                    ..Beginning::plain(agent)
-                };
-                let found = registry.find_or_begin(tenant, session_id.as_deref(), begin);
-                found.await?
-            };
-            if !begun && !setup.messages.is_empty() && !is_repeat {
-                return Err(Failure::invalid(
-                    "setup.messages",
-                    "must be empty for a session that exists",
-                ));
-            }
-            let brings_settings = !begun && !is_repeat && setup.options != TurnOptions::default();
-            let settings = brings_settings.then(|| setup.options.clone());
-            let after = setup.resume_after;
-            let opened = handle.open(options.clone(), settings, after, claimed.clone());
-            let Ok(opened) = opened.await else {
-                // The session ended between being found and being asked.
-                continue;
-            };
-            let (stream, reader, commit) = opened?;
-            // What session_ready names, and a repeat finds, outlives this process.
-            commit.done().await?;
-            if let Some(ticket) = ticket {
-                ticket.settle(Answer {
-                    session_id: handle.id().to_owned(),
-                    started: None,
-                });
-            }
-            let open = Open {
-                handle,
-                stream,
-                policy: setup.input_policy,
-                cancels,
-            };
-            return Ok((open, reader));
+        let entering = Entering {
+            registry: self.service.registry.clone(),
+            tenant: Arc::clone(tenant),
+            agent: Arc::clone(agent),
+            setup,
+            is_repeat,
+            claimed,
+        };
+        match ticket {
+            Some(ticket) => ticket.work(entering.enter()).await,
+            None => entering.enter().await.map(|(_, entered)| entered),
         }
     }
 
@@ -274,6 +237,75 @@ impl Feeder {
                 Heard::DeadlinePassed
             }
             Err(_) => Heard::Silence,
+        }
+    }
+}
+
+/// A session that is to be entered.
+struct Entering {
+    registry: Registry,
+    tenant: Arc<str>,
+    agent: Arc<Agent>,
+    setup: Setup,
+    /// The request was answered before, so it brings the session nothing.
+    is_repeat: bool,
+    claimed: Option<Claimed>,
+}
+
+impl Entering {
+    /// Enters the session; a request that is claimed is in the store by then, whatever becomes of
+    /// this process.
+    async fn enter(self) -> Result<(Answer, (Open, Reader)), Failure> {
+        let Self {
+            registry, setup, ..
+        } = &self;
+        let options = Options::new(setup.stream.clone(), false, OnGone::Continue);
+        let cancels = options.on_gone == OnGone::Cancel;
+        let session_id = setup.session_id.as_deref();
+        loop {
+            let (handle, begun) = if setup.resume_after.is_some() {
+                let session_id = session_id.unwrap_or_default();
+                let found = registry.find(&Key::new(&self.tenant, session_id)).await?;
+                (found.ok_or_else(|| no_session(session_id))?, false)
+            } else {
+                let begin = || Beginning {
+                    options: setup.options.clone(),
+                    messages: setup.messages.clone(),
+                    ..Beginning::plain(&self.agent)
+                };
+                registry
+                    .find_or_begin(&self.tenant, session_id, begin)
+                    .await?
+            };
+            if !begun && !setup.messages.is_empty() && !self.is_repeat {
+                return Err(Failure::invalid(
+                    "setup.messages",
+                    "must be empty for a session that exists",
+                ));
+            }
+            let brings_settings =
+                !begun && !self.is_repeat && setup.options != TurnOptions::default();
+            let settings = brings_settings.then(|| setup.options.clone());
+            let claimed = self.claimed.clone();
+            let opened = handle.open(options.clone(), settings, setup.resume_after, claimed);
+            let Ok(opened) = opened.await else {
+                // The session ended between being found and being asked.
+                continue;
+            };
+            let (stream, reader, commit) = opened?;
+            // What session_ready names, and a repeat finds, outlives this process.
+            commit.done().await?;
+            let answer = Answer {
+                session_id: handle.id().to_owned(),
+                started: None,
+            };
+            let open = Open {
+                handle,
+                stream,
+                policy: setup.input_policy,
+                cancels,
+            };
+            return Ok((answer, (open, reader)));
         }
     }
 }

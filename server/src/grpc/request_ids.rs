@@ -186,8 +186,23 @@ impl Seen {
 }
 
 impl Ticket {
-    /// Remembers what the request came to.
-    pub(super) fn settle(mut self, answer: Answer) {
+    /// Does what the request asks for, and remembers what it came to.
+    ///
+    /// The work goes on when the caller goes: a repeat must find what it left behind.
+    pub(super) async fn work<T: Send + 'static>(
+        self,
+        work: impl Future<Output = Result<(Answer, T), Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        // Owned by nobody; it ends with the start of a turn or of a session, which is soon.
+        let work = tokio::spawn(async move {
+            let (answer, done) = work.await?;
+            self.settle(answer);
+            Ok(done)
+        });
+        work.await.unwrap_or_else(|_| Err(Failure::internal()))
+    }
+
+    fn settle(mut self, answer: Answer) {
         let Some(name) = self.name.take() else {
             return;
         };
@@ -243,6 +258,23 @@ mod tests {
         tokio::task::yield_now().await;
         ticket.settle(answer());
         let claim = repeat.await.unwrap().unwrap();
+        assert!(matches!(claim, Claim::Repeat(found) if found == answer()));
+    }
+
+    #[tokio::test]
+    async fn a_first_whose_caller_goes_is_answered_all_the_same() {
+        let ids = RequestIds::default();
+        let (done, work) = tokio::sync::oneshot::channel();
+        let ticket = first(&ids).await;
+        let caller = tokio::spawn(ticket.work(async move {
+            work.await.unwrap();
+            Ok((answer(), ()))
+        }));
+        tokio::task::yield_now().await;
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+        done.send(()).unwrap();
+        let claim = ids.claim(&"".into(), "r".to_owned(), BODY).await.unwrap();
         assert!(matches!(claim, Claim::Repeat(found) if found == answer()));
     }
 

@@ -80,22 +80,19 @@ impl Service {
             labels: creation.labels,
             ttl: creation.ttl,
         };
-        let session_id = creation.session_id.as_deref();
-        let created = self
-            .registry
-            .create(&tenant, session_id, beginning, claimed);
-        let handle = created
-            .await?
-            .ok_or_else(|| exists(session_id.unwrap_or_default()))?;
-        // A session that left memory meanwhile is in the store by then.
-        handle.settled().await.unwrap_or(Ok(()))?;
-        if let Some(ticket) = ticket {
-            ticket.settle(Answer {
-                session_id: handle.id().to_owned(),
-                started: None,
-            });
-        }
-        self.created(&tenant, handle.id()).await
+        let registry = self.registry.clone();
+        let creating = begin(
+            registry,
+            Arc::clone(&tenant),
+            creation.session_id,
+            beginning,
+            claimed,
+        );
+        let session_id = match ticket {
+            Some(ticket) => ticket.work(creating).await?,
+            None => creating.await?.1,
+        };
+        self.created(&tenant, &session_id).await
     }
 
     async fn created(
@@ -239,6 +236,28 @@ impl SessionService for Service {
         let (metadata, _, wire) = request.into_parts();
         answer(self.delete(&metadata, wire).await)
     }
+}
+
+/// Begins a session, which is in the store by then; tells its id.
+async fn begin(
+    registry: Registry,
+    tenant: Arc<str>,
+    session_id: Option<String>,
+    beginning: Beginning,
+    claimed: Option<Claimed>,
+) -> Result<(Answer, String), Failure> {
+    let created = registry.create(&tenant, session_id.as_deref(), beginning, claimed);
+    let handle = created
+        .await?
+        .ok_or_else(|| exists(session_id.as_deref().unwrap_or_default()))?;
+    // A session that left memory meanwhile is in the store by then.
+    handle.settled().await.unwrap_or(Ok(()))?;
+    let session_id = handle.id().to_owned();
+    let answer = Answer {
+        session_id: session_id.clone(),
+        started: None,
+    };
+    Ok((answer, session_id))
 }
 
 fn answer<T>(answer: Result<T, Failure>) -> Result<Response<T>, Status> {

@@ -19,7 +19,7 @@ use crate::{
         Answer, Claimed,
         handle::Handle,
         reader::{Options, Reader},
-        registry::Beginning,
+        registry::{Beginning, Registry},
     },
 };
 
@@ -39,7 +39,7 @@ impl Service {
         let tenant = &caller.tenant;
         let mut ticket = None;
         let mut claimed = None;
-        if let Some(id) = invocation.request_id {
+        if let Some(id) = invocation.request_id.clone() {
             let claim = self.request_ids.claim(tenant, id.clone(), fingerprint);
             match deadline::within(caller.deadline, claim).await? {
                 Claim::First(first) => ticket = Some(first),
@@ -50,33 +50,13 @@ impl Service {
                 fingerprint,
             });
         }
-        loop {
-            let session_id = invocation.session_id.as_deref();
-            let begin = || Beginning::plain(agent);
-            let found = self.registry.find_or_begin(tenant, session_id, begin);
-            let (handle, _) = found.await?;
-            let turn = invocation.turn.clone();
-            let Ok(answer) = handle.start(turn, options.clone(), claimed.clone()).await else {
-                // The session ended between being found and being asked.
-                continue;
-            };
-            let (started, reader, commit) =
-                answer.map_err(|failure| failure.fact("session_id", handle.id()))?;
-            if let Some(ticket) = ticket {
-                // A repeat must find what the store has, whatever becomes of this process.
-                commit.done().await?;
-                let session_id = handle.id().to_owned();
-                ticket.settle(Answer {
-                    session_id,
-                    started: Some(started.clone()),
-                });
-            }
-            return Ok(Run {
-                handle,
-                started,
-                reader: Some(reader),
-                deadline: None,
-            });
+        let registry = self.registry.clone();
+        let agent = Arc::clone(agent);
+        let tenant = Arc::clone(tenant);
+        let starting = start(registry, agent, tenant, invocation, options, claimed);
+        match ticket {
+            Some(ticket) => ticket.work(starting).await,
+            None => starting.await.map(|(_, run)| run),
         }
     }
 
@@ -103,6 +83,44 @@ impl Service {
                 deadline: caller.deadline,
             });
         }
+    }
+}
+
+/// Starts a turn; one that is claimed is in the store by then, whatever becomes of this process.
+async fn start(
+    registry: Registry,
+    agent: Arc<Agent>,
+    tenant: Arc<str>,
+    invocation: Invocation,
+    options: Option<Options>,
+    claimed: Option<Claimed>,
+) -> Result<(Answer, Run), Failure> {
+    loop {
+        let session_id = invocation.session_id.as_deref();
+        let begin = || Beginning::plain(&agent);
+        let found = registry.find_or_begin(&tenant, session_id, begin);
+        let (handle, _) = found.await?;
+        let turn = invocation.turn.clone();
+        let Ok(answer) = handle.start(turn, options.clone(), claimed.clone()).await else {
+            // The session ended between being found and being asked.
+            continue;
+        };
+        let (started, reader, commit) =
+            answer.map_err(|failure| failure.fact("session_id", handle.id()))?;
+        if claimed.is_some() {
+            commit.done().await?;
+        }
+        let answer = Answer {
+            session_id: handle.id().to_owned(),
+            started: Some(started.clone()),
+        };
+        let run = Run {
+            handle,
+            started,
+            reader: Some(reader),
+            deadline: None,
+        };
+        return Ok((answer, run));
     }
 }
 
