@@ -160,6 +160,10 @@ impl<G: PartialEq> Log<G> {
                 } else if reader.cursor + 1 == entry.sequence {
                     reader.cursor = entry.sequence;
                     reader.read = inner.visible;
+                    // Its end is no event, and may be all that it waits for.
+                    if reader.is_at_end() {
+                        reader.wake();
+                    }
                 }
             }
         }
@@ -300,8 +304,13 @@ impl<G: PartialEq> Log<G> {
 
     /// Ends a reader's stream after the events so far.
     pub fn end(&self, id: ReaderId, failure: Option<Failure>) {
+        let after = self.last_sequence();
+        self.end_after(id, after, failure);
+    }
+
+    /// Ends a reader's stream after an event, or at once where it is past it.
+    pub fn end_after(&self, id: ReaderId, after: u64, failure: Option<Failure>) {
         let mut inner = self.lock();
-        let after = inner.last_sequence;
         if let Some(reader) = inner.readers.get_mut(&id) {
             reader.end.get_or_insert(End { after, failure });
             reader.wake();

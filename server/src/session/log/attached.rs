@@ -83,6 +83,12 @@ impl<G> ReaderState<G> {
         end.is_some() && end == self.interest.turn()
     }
 
+    /// True when it has read all that comes before its end.
+    pub(super) fn is_at_end(&self) -> bool {
+        let end = self.end.as_ref();
+        end.is_some_and(|end| self.cursor >= end.after)
+    }
+
     /// Leaves the turn alone, which has ended or goes on for another call.
     pub(super) fn release_turn(&mut self) {
         self.paces = false;

@@ -1,4 +1,7 @@
-use std::task::Waker;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Wake, Waker},
+};
 
 use super::*;
 use crate::grpc::convert::delivery::EventClass;
@@ -198,11 +201,45 @@ fn a_reader_of_an_end_passes_over_everything_else() {
 }
 
 #[test]
+fn a_reader_whose_end_comes_after_events_it_passes_over_is_woken_for_it() {
+    let log = log(1);
+    let id = reader_of(&log, 1, Interest::Turn("mine".into()));
+    log.append([end_of("other", 2)]);
+    log.end(id, None);
+    let woken = Arc::new(Woken::default());
+    let waker = Arc::clone(&woken).into();
+    let pending = log.poll_read(id, &Context::from_waker(&waker));
+    assert!(pending.is_pending());
+    log.commit(2);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert_eq!(read_all(&log, id), ["end None"]);
+}
+
+#[test]
+fn a_stream_that_is_past_its_end_ends_at_once() {
+    let log = log(3);
+    let id = reader(&log, 3, false);
+    log.append([entry(4)]);
+    log.end_after(id, 2, None);
+    assert_eq!(read_all(&log, id), ["end None"]);
+}
+
+#[test]
 fn a_closed_log_ends_the_readers_that_come_later_too() {
     let log = log(1);
     log.close(Failure::new(Reason::Internal, "internal error"));
     let id = reader(&log, 0, false);
     assert_eq!(read_all(&log, id), ["1", "end Some(Internal)"]);
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 fn reader_of(log: &Log<&'static str>, after: u64, interest: Interest) -> ReaderId {

@@ -91,7 +91,7 @@ impl Task {
         check_cursor("after_sequence", after, newest)?;
         let mut interest = Interest::Everything;
         let mut follows = Follows::Session;
-        let mut is_over = resumption.replay_only;
+        let mut end = resumption.replay_only.then_some((newest, None));
         if let Some(turn_id) = &resumption.turn_id {
             let turn = self.session.turn(Some(turn_id), now());
             let turn = turn.ok_or_else(|| {
@@ -102,7 +102,7 @@ impl Task {
             if turn.status != TurnStatus::Running {
                 ends_from = turn.last_sequence;
                 if after >= turn.last_sequence {
-                    is_over = true;
+                    end = Some((after, turn.failure));
                 } else if turn.last_sequence < self.log.oldest() {
                     return Err(kept::replay_expired(turn_id));
                 }
@@ -121,8 +121,8 @@ impl Task {
         };
         let reader = Reader::attach(&self.log, self.inbox.clone(), follows, attachment, options);
         self.announce_replay(&reader, after, newest);
-        if is_over {
-            self.log.end(reader.id(), None);
+        if let Some((after, failure)) = end {
+            self.log.end_after(reader.id(), after, failure);
         }
         Ok(reader)
     }
