@@ -34,20 +34,13 @@ impl Receipt {
 impl Session {
     pub(super) fn take_frame(&mut self, stream: StreamId, frame: Frame, now: Instant) {
         let Frame { id, digest, body } = frame;
-        match self.receipts.meet(id.as_deref(), digest) {
-            Known::Repeat(known) => {
-                let receipt = FrameAccepted {
-                    duplicate: true,
-                    ..known
-                };
-                self.out.tell(None, 0, 0, Payload::FrameAccepted(receipt));
-                return;
-            }
-            Known::Reused => {
-                let text = "this frame_id was used for another frame";
-                return self.reject(id, Failure::new(Reason::RequestIdReused, text));
-            }
-            Known::First => {}
+        let known = self.receipts.meet(id.as_deref(), digest);
+        if let Known::Repeat(known) = known {
+            let receipt = FrameAccepted {
+                duplicate: true,
+                ..known
+            };
+            return self.out.tell(None, 0, 0, Payload::FrameAccepted(receipt));
         }
         if self.is_taken_over(stream) {
             let text = "another Converse stream has taken over the input of this session";
@@ -57,6 +50,9 @@ impl Session {
                 frame_id: id,
                 failure,
             });
+        }
+        if matches!(known, Known::Reused) {
+            return self.take_reused(stream, id);
         }
         match body {
             FrameBody::Setup => self.accept(id, Receipt::new(FrameOutcome::Applied, None)),
@@ -93,15 +89,29 @@ impl Session {
     }
 
     /// Refuses a frame that cannot be read.
-    ///
-    /// It may have been a part of the message that is being gathered, and half a message must not
-    /// start a turn: what was gathered is dropped, and what is left of the message is refused.
     fn take_invalid(&mut self, stream: StreamId, frame_id: Option<String>, failure: Failure) {
-        let parts = match self.streams.get_mut(&stream) {
+        let parts = self.spoil(stream);
+        self.refuse(&parts, frame_id, failure);
+    }
+
+    /// Refuses a frame whose id names another, which stays taken.
+    fn take_reused(&mut self, stream: StreamId, frame_id: Option<String>) {
+        for part in self.spoil(stream) {
+            self.receipts.forget(&part);
+        }
+        let text = "this frame_id was used for another frame";
+        self.reject(frame_id, Failure::new(Reason::RequestIdReused, text));
+    }
+
+    /// Drops the message that is being gathered, if one is; gives the ids of its parts.
+    ///
+    /// The frame that is refused may have been a part of it, and half a message must not start a
+    /// turn: what is left of the message is refused, too.
+    fn spoil(&mut self, stream: StreamId) -> Vec<String> {
+        match self.streams.get_mut(&stream) {
             Some(stream) if stream.buffer.is_gathering() => stream.buffer.spoil(true),
             Some(_) | None => Vec::new(),
-        };
-        self.refuse(&parts, frame_id, failure);
+        }
     }
 
     fn take_tool_result(
