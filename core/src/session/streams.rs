@@ -27,6 +27,18 @@ pub(super) enum InputState {
     TakenOver,
     /// It was half-closed.
     Closed,
+    /// It was half-closed after another had taken its place.
+    TakenOverAndClosed,
+}
+
+impl InputState {
+    fn is_taken_over(self) -> bool {
+        matches!(self, Self::TakenOver | Self::TakenOverAndClosed)
+    }
+
+    fn is_closed(self) -> bool {
+        matches!(self, Self::Closed | Self::TakenOverAndClosed)
+    }
 }
 
 impl Stream {
@@ -73,14 +85,18 @@ impl Session {
 
     pub(super) fn is_taken_over(&self, id: StreamId) -> bool {
         let stream = self.streams.get(&id);
-        stream.is_some_and(|stream| stream.input == InputState::TakenOver)
+        stream.is_some_and(|stream| stream.input.is_taken_over())
     }
 
     pub(super) fn close_input(&mut self, stream: StreamId, now: Instant) {
         let Some(stream) = self.streams.get_mut(&stream) else {
             return;
         };
-        stream.input = InputState::Closed;
+        stream.input = if stream.input.is_taken_over() {
+            InputState::TakenOverAndClosed
+        } else {
+            InputState::Closed
+        };
         let buffer = std::mem::take(&mut stream.buffer);
         self.refuse_unfinished(buffer);
         self.pause_unheard(now);
@@ -90,7 +106,7 @@ impl Session {
         let Some(stream) = self.streams.remove(&id) else {
             return;
         };
-        let was_taken_over = stream.input == InputState::TakenOver;
+        let was_taken_over = stream.input.is_taken_over();
         self.refuse_unfinished(stream.buffer);
         if cancel && !was_taken_over {
             self.cancel_work_of(id, now);
@@ -156,7 +172,7 @@ impl Session {
         }
         let out = &mut self.out;
         self.streams.retain(|id, stream| {
-            let is_over = stream.input == InputState::Closed;
+            let is_over = stream.input.is_closed();
             if is_over {
                 out.command(Command::EndStream(*id));
             }
