@@ -25,33 +25,6 @@ fn parts_become_one_message() {
 }
 
 #[test]
-fn parts_of_two_streams_stay_apart() {
-    check(
-        "
-            part@1: one | part@2: uno | user@1: two | model: ok | done | user@2: due | model: ok
-            done
-        ",
-        expect![[r#"
-            ! call model 1: user("one", "two")
-            turn_s_1 started
-            step 0
-            text "ok"
-            ! finish model 1
-            step done: EndTurn, 10+5 tokens, 1 model, 0 tool
-            turn_s_1 ended: Completed, EndTurn, assistant("ok"), 10+5 tokens, 1 model, 0 tool
-            ! call model 2: user("one", "two") assistant("ok") user("uno", "due")
-            turn_s_2 started
-            step 0
-            text "ok"
-            ! finish model 2
-            step done: EndTurn, 10+5 tokens, 1 model, 0 tool
-            turn_s_2 ended: Completed, EndTurn, assistant("ok"), 10+5 tokens, 1 model, 0 tool
-            history: user("one", "two") assistant("ok") user("uno", "due") assistant("ok")
-        "#]],
-    );
-}
-
-#[test]
 fn a_repeated_frame_acts_once() {
     check(
         "user#a: hi | user#a: hi | model: ok | done | user#a: hi",
@@ -254,5 +227,80 @@ fn a_frame_behind_the_half_close_is_refused() {
         frame a rejected: FrameOutOfOrder (the stream's input was closed)
         history: user("hi")
     "#]],
+    );
+}
+
+#[test]
+fn a_frame_id_that_is_used_for_another_frame_is_refused() {
+    check(
+        "user#a: hi | user#a: hi | user#a: other | queue#b: more | queue#b: less",
+        expect![[r#"
+            ! call model 1: user("hi")
+            frame a StartedTurn turn_s_1
+            turn_s_1 started by frame a
+            step 0
+            frame a StartedTurn turn_s_1 (duplicate)
+            frame a rejected: RequestIdReused (this frame_id was used for another frame)
+            frame b Queued
+            frame b rejected: RequestIdReused (this frame_id was used for another frame)
+            history: user("hi")
+        "#]],
+    );
+}
+
+#[test]
+fn a_part_whose_id_was_used_spoils_its_message_and_the_frame_of_that_id_stays_taken() {
+    check(
+        "
+            setup#s | part#a: one | part#s: two | user#b: three | part#a: one | user#b: three | setup#s
+        ",
+        expect![[r#"
+            frame s Applied
+            frame a Applied
+            frame s rejected: RequestIdReused (this frame_id was used for another frame)
+            frame b rejected: FrameOutOfOrder (an earlier part of this message was refused: send it from its first part)
+            frame a Applied
+            ! call model 1: user("one", "three")
+            frame b StartedTurn turn_s_1
+            turn_s_1 started by frame b
+            step 0
+            frame s Applied (duplicate)
+            history: user("one", "three")
+        "#]],
+    );
+}
+
+#[test]
+fn a_message_cannot_use_the_id_of_its_own_part_again() {
+    check(
+        "part#a: one | part#a: two | user#b: three | user#a: two",
+        expect![[r#"
+            frame a Applied
+            frame a rejected: RequestIdReused (this frame_id was used for another frame)
+            frame b rejected: FrameOutOfOrder (an earlier part of this message was refused: send it from its first part)
+            ! call model 1: user("two")
+            frame a StartedTurn turn_s_1
+            turn_s_1 started by frame a
+            step 0
+            history: user("two")
+        "#]],
+    );
+}
+
+#[test]
+fn an_acknowledged_event_may_be_forgotten() {
+    check(
+        "user: hi | ack#a: 2 | ack: 1 | ack#b: 99 | ack#a: 2",
+        expect![[r#"
+            ! call model 1: user("hi")
+            turn_s_1 started
+            step 0
+            ! forget up to 2
+            frame a Applied
+            ! forget up to 1
+            frame b rejected: InvalidRequest (ack.sequence: must not be above 3, the newest event of this session)
+            frame a Applied (duplicate)
+            history: user("hi")
+        "#]],
     );
 }

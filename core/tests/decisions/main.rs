@@ -6,16 +6,20 @@
     reason = "what a test does not expect ends it"
 )]
 
+mod acts;
 mod bedrock;
 mod cancellation;
 mod deadlines;
 mod inputs;
+mod life;
 mod limits;
 mod policies;
 mod properties;
 mod reference;
 mod script;
+mod store;
 mod streams;
+mod takeover;
 mod tools;
 mod transcript;
 mod turns;

@@ -14,9 +14,9 @@ use taiwa_core::{
     tool::{Executor, ToolResultBlock},
 };
 
-use crate::bedrock;
+use crate::{bedrock, store::digest};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reference {
     limits: Limits,
     sequence: u64,
@@ -33,9 +33,18 @@ pub(crate) struct Reference {
     going: Option<u64>,
     call: Option<(u64, PendingCall)>,
     cancel: Option<u64>,
-    frame_ids: BTreeMap<String, FrameAccepted>,
-    parts: BTreeMap<String, Vec<String>>,
+    frame_ids: BTreeMap<String, (FrameAccepted, [u8; 32])>,
+    /// The ids of frames that are known, oldest first.
+    frame_order: VecDeque<String>,
+    /// Of the frame that was sent last.
+    digest: [u8; 32],
     reply: Option<Reply>,
+    /// Streams whose input is taken over.
+    takeovers: VecDeque<u64>,
+    /// The events that a reader says it has.
+    forget: Option<u64>,
+    /// The turn waited for tools when the process ended, and was not paused.
+    must_pause: bool,
     rejections: VecDeque<(Option<String>, Reason)>,
     /// Tokens that the history holds for good.
     kept: BTreeSet<String>,
@@ -51,14 +60,14 @@ pub(crate) struct Reference {
     history_is_empty: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Phase {
     Idle,
     Running(Box<Turn>),
     Paused(Box<Turn>),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Turn {
     id: String,
     owner: Option<u64>,
@@ -74,9 +83,11 @@ struct Turn {
     interrupted: bool,
     discards: bool,
     replaced: bool,
+    /// The process ended while the model spoke.
+    lost: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Step {
     told: BTreeSet<String>,
     counted: bool,
@@ -85,9 +96,10 @@ struct Step {
     stopped: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Stream {
     closed: bool,
+    taken_over: bool,
     gather: Words,
     gathered: usize,
     bytes: usize,
@@ -105,16 +117,18 @@ struct Words {
 }
 
 /// How a frame must be answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Reply {
     Accepted(Option<String>, FrameOutcome),
     Rejected(Option<String>, Reason),
     Duplicate(String),
+    /// To the stream alone.
+    Refused(u64, Option<String>),
     /// As too late, or as not pending.
     NotTaken(Option<String>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct PendingCall {
     words: BTreeSet<String>,
     results: Vec<(String, BTreeSet<String>)>,
@@ -138,8 +152,12 @@ impl Reference {
             call: None,
             cancel: None,
             frame_ids: BTreeMap::new(),
-            parts: BTreeMap::new(),
+            frame_order: VecDeque::new(),
+            digest: [0; 32],
             reply: None,
+            takeovers: VecDeque::new(),
+            forget: None,
+            must_pause: false,
             rejections: VecDeque::new(),
             kept: BTreeSet::new(),
             reasoning: Vec::new(),
@@ -162,7 +180,8 @@ impl Reference {
         self.streams.contains_key(&stream)
     }
 
-    pub(crate) fn hears(&self, stream: u64) -> bool {
+    /// True for a stream whose input was not half-closed.
+    pub(crate) fn may_send(&self, stream: u64) -> bool {
         self.streams
             .get(&stream)
             .is_some_and(|stream| !stream.closed)
@@ -234,6 +253,7 @@ impl Reference {
                 self.call = Some((call.0, pending));
             }
             Input::StreamOpened(stream) => {
+                self.take_over(stream.0);
                 self.streams.insert(stream.0, Stream::default());
                 self.ended_streams.remove(&stream.0);
             }
@@ -270,6 +290,46 @@ impl Reference {
         }
     }
 
+    /// What the stream that is heard had asked for is the new one's.
+    fn take_over(&mut self, new: u64) {
+        let heard = self.streams.iter().find(|(_, stream)| stream.is_heard());
+        let Some((&old, _)) = heard else { return };
+        self.unfinished(old);
+        self.streams.get_mut(&old).unwrap().taken_over = true;
+        self.takeovers.push_back(old);
+        if let Some(turn) = self.turn_mut() {
+            hand_over(&mut turn.owner, old, new);
+        }
+        let waiting = self.queue.iter_mut().chain(&mut self.steering);
+        waiting.for_each(|message| hand_over(&mut message.stream, old, new));
+    }
+
+    /// Foresees what the process that comes after a crash does; false when it has nothing to do.
+    pub(crate) fn crash(&mut self) -> bool {
+        let streams: Vec<u64> = self.streams.keys().copied().collect();
+        streams.into_iter().for_each(|id| self.unfinished(id));
+        self.streams.clear();
+        self.draining = false;
+        self.step = None;
+        let waiting = self.queue.iter_mut().chain(&mut self.steering);
+        waiting.for_each(|message| message.stream = None);
+        if let Some(turn) = self.turn_mut() {
+            turn.owner = None;
+        }
+        let Phase::Running(turn) = &mut self.phase else {
+            return !self.rejections.is_empty();
+        };
+        match &mut turn.step {
+            Some(step) => {
+                turn.lost = true;
+                // Counts that came were not told, so they are lost with the process.
+                (step.counted, step.refused) = (false, false);
+            }
+            None => self.must_pause = true,
+        }
+        true
+    }
+
     fn hear(&mut self, step: u64, act: impl FnOnce(&mut Step)) {
         if self.step == Some(step)
             && let Some(current) = self.turn_mut().and_then(|turn| turn.step.as_mut())
@@ -280,8 +340,21 @@ impl Reference {
 
     fn frame(&mut self, stream: u64, frame: &Frame) {
         let id = frame.id.clone();
-        if let Some(known) = id.as_ref().filter(|id| self.frame_ids.contains_key(*id)) {
-            self.reply = Some(Reply::Duplicate(known.clone()));
+        assert_eq!(frame.digest, digest(&frame.body));
+        self.digest = frame.digest;
+        let known = id.as_ref().and_then(|id| self.frame_ids.get(id));
+        let first_digest = known.map(|(_, digest)| *digest);
+        if first_digest == Some(frame.digest) {
+            self.reply = id.map(Reply::Duplicate);
+            return;
+        }
+        if self.streams.get(&stream).is_some_and(|s| s.taken_over) {
+            self.reply = Some(Reply::Refused(stream, id));
+            return;
+        }
+        if first_digest.is_some() {
+            self.spoil(stream);
+            self.reply = Some(Reply::Rejected(id, Reason::RequestIdReused));
             return;
         }
         let reply = match &frame.body {
@@ -289,12 +362,15 @@ impl Reference {
             FrameBody::Setup | FrameBody::Update { .. } => {
                 Reply::Accepted(id, FrameOutcome::Applied)
             }
+            FrameBody::Ack { sequence } if *sequence > self.sequence => {
+                Reply::Rejected(id, Reason::InvalidRequest)
+            }
+            FrameBody::Ack { sequence } => {
+                self.forget = Some(*sequence);
+                Reply::Accepted(id, FrameOutcome::Applied)
+            }
             FrameBody::Invalid(_) => {
-                let state = self.streams.get_mut(&stream).unwrap();
-                if state.gathered > 0 || state.spoiled {
-                    let ids = state.drop_gathered(true);
-                    self.free(&ids);
-                }
+                self.spoil(stream);
                 Reply::Rejected(id, Reason::InvalidRequest)
             }
             FrameBody::Interrupt {
@@ -410,12 +486,7 @@ impl Reference {
             }
         };
         match outcome {
-            Ok(outcome) => {
-                if let Some(id) = &id {
-                    self.parts.insert(id.clone(), message.ids);
-                }
-                Reply::Accepted(id, outcome)
-            }
+            Ok(outcome) => Reply::Accepted(id, outcome),
             Err(reason) => {
                 self.free(&message.ids);
                 Reply::Rejected(id, reason)
@@ -423,9 +494,21 @@ impl Reference {
         }
     }
 
+    /// A frame was refused that may have been a part of the message that is gathered.
+    fn spoil(&mut self, stream: u64) {
+        let Some(state) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        if state.gathered > 0 || state.spoiled {
+            let ids = state.drop_gathered(true);
+            self.free(&ids);
+        }
+    }
+
     fn free(&mut self, ids: &[String]) {
         for id in ids {
             self.frame_ids.remove(id);
+            self.frame_order.retain(|known| known != id);
         }
     }
 
@@ -434,8 +517,8 @@ impl Reference {
             return;
         }
         self.unfinished(id);
-        self.streams.remove(&id);
-        if !cancel {
+        let stream = self.streams.remove(&id);
+        if !cancel || stream.is_some_and(|stream| stream.taken_over) {
             return;
         }
         let owner = match &self.phase {
@@ -480,9 +563,7 @@ impl Reference {
     fn refuse(&mut self, messages: Vec<Words>, reason: Reason) {
         for message in messages {
             self.free(&message.ids);
-            if let Some(id) = &message.id {
-                self.frame_ids.remove(id);
-            }
+            self.free(message.id.as_slice());
             self.rejections.push_back((message.id, reason));
         }
     }
@@ -544,6 +625,21 @@ impl Reference {
             }
             Command::AnswerCancel { call, .. } => {
                 assert_eq!(self.cancel.take(), Some(call.0));
+            }
+            Command::Forget(sequence) => assert_eq!(self.forget.take(), Some(*sequence)),
+            Command::TakeOver(stream) => {
+                assert_eq!(self.takeovers.pop_front(), Some(stream.0));
+            }
+            Command::Refuse {
+                stream,
+                frame_id,
+                failure,
+            } => {
+                assert_eq!(failure.reason, Reason::InputTakenOver);
+                let Some(Reply::Refused(expected, id)) = self.reply.take() else {
+                    panic!("a frame is refused without need")
+                };
+                assert_eq!((stream.0, frame_id), (expected, &id));
             }
             Command::EndStream(stream) => {
                 let state = self
@@ -657,7 +753,7 @@ impl Reference {
             };
             let first = FrameAccepted {
                 duplicate: true,
-                ..self.frame_ids[&id].clone()
+                ..self.frame_ids[&id].0.clone()
             };
             assert_eq!(*receipt, first);
             return;
@@ -665,7 +761,9 @@ impl Reference {
         let (id, outcome) = match reply {
             Reply::Accepted(id, outcome) => (id, outcome),
             Reply::NotTaken(id) => (id, FrameOutcome::TooLate),
-            Reply::Rejected(..) | Reply::Duplicate(_) => panic!("{receipt:?} instead of {reply:?}"),
+            Reply::Rejected(..) | Reply::Duplicate(_) | Reply::Refused(..) => {
+                panic!("{receipt:?} instead of {reply:?}")
+            }
         };
         assert_eq!(
             (Some(&receipt.frame_id), receipt.outcome),
@@ -674,8 +772,14 @@ impl Reference {
         if outcome == FrameOutcome::Queued {
             assert_eq!(receipt.queue_position as usize + 1, self.queue.len());
         }
-        self.frame_ids
-            .insert(receipt.frame_id.clone(), receipt.clone());
+        if self.frame_order.len() == self.limits.max_frame_ids
+            && let Some(oldest) = self.frame_order.pop_front()
+        {
+            self.frame_ids.remove(&oldest);
+        }
+        let id = receipt.frame_id.clone();
+        self.frame_order.push_back(id.clone());
+        self.frame_ids.insert(id, (receipt.clone(), self.digest));
     }
 
     fn turn_started(&mut self, id: &str, frame_id: Option<&String>, continued: bool) {
@@ -763,7 +867,8 @@ impl Reference {
                 .map(|c| c.id.clone())
                 .collect();
             assert_eq!(open, turn.open);
-            assert!(!self.streams.values().any(|stream| !stream.closed));
+            assert!(!self.streams.values().any(Stream::is_heard));
+            self.must_pause = false;
             self.phase = Phase::Paused(turn);
             return;
         }
@@ -775,7 +880,13 @@ impl Reference {
             result.status == TurnStatus::Interrupted
                 || result.stop_reason == Some(StopReason::Cancelled) && turn.interrupted,
         );
+        if turn.lost {
+            let failure = result.failure.as_ref().map(|failure| failure.reason);
+            assert_eq!(failure, Some(Reason::ShuttingDown));
+            assert_eq!(result.stop_reason, Some(StopReason::Incomplete));
+        }
         let keeps = match result.status {
+            _ if turn.lost => true,
             TurnStatus::Interrupted => !turn.replaced,
             TurnStatus::Completed => turn.steps > 0,
             _ => turn.gave_output,
@@ -818,6 +929,9 @@ impl Reference {
         );
         assert!(self.call.is_none() && self.starting.is_none() && self.interrupting.is_none());
         assert_eq!(self.cancel, None);
+        assert_eq!(self.takeovers, VecDeque::new(), "a stream was not told");
+        assert_eq!(self.forget, None);
+        assert!(!self.must_pause, "a turn waits for nobody");
         assert_eq!(self.calls_made, self.steps_told);
         self.going = None;
         let messages = session.history().messages();
@@ -904,7 +1018,18 @@ impl Turn {
     }
 }
 
+/// Makes what one stream asked for another's.
+fn hand_over(owner: &mut Option<u64>, old: u64, new: u64) {
+    if *owner == Some(old) {
+        *owner = Some(new);
+    }
+}
+
 impl Stream {
+    fn is_heard(&self) -> bool {
+        !self.closed && !self.taken_over
+    }
+
     fn drop_gathered(&mut self, more_follows: bool) -> Vec<String> {
         let gathered = std::mem::take(&mut self.gather);
         self.gathered = 0;

@@ -9,7 +9,8 @@
 //! * Frames: `user`, `queue`, `steer`, `interrupt`, `replace`, `reject`, `context`,
 //!   `context-interrupt`, `context-reject` with text;
 //!   `part` (more follows), `stop` and `stop: turn` (the frame interrupt), `discard` (the same,
-//!   dropping the output), `result: id text`, `update: max_steps=1`, `setup`, `invalid`.
+//!   dropping the output), `result: id text`, `update: max_steps=1`, `ack: 7`, `setup`, `invalid`.
+//!   A frame that is to count as a repeat says the same as the first of its id.
 //! * Streams: `open`, `half-close`, `gone`, `gone!` (with cancel).
 //! * Calls: `invoke: text`, `bring: role=text; …` and then `invoke`, `answer: id text; …`, `cancel`
 //!   and `cancel: turn`, `turn: id`. `deadline: 5s` holds for the next call.
@@ -17,20 +18,22 @@
 //!   `run: id name input/result` (by the provider), `done` and `done: reason` (stop and counts),
 //!   `end` and `end: reason` (stop alone), `counts`, `closed`, `failed`, `late: text` (of the call before), `raw:`
 //!   words of [`raw`].
-//! * The rest: `wait: 60s`, `held`, `read`, `shutdown`, `kill`, `fault`.
+//! * The process: `crash` (it ends, and another goes on from what was kept), `crash: 60s` (after
+//!   that long), `shutdown`, `kill`, `fault`.
+//! * The rest: `wait: 60s`, `held`, `read`.
 
 use std::{
     collections::BTreeMap,
     fmt::Write,
     num::{NonZeroU32, NonZeroU64},
     sync::{Arc, LazyLock},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use expect_test::Expect;
 use taiwa_core::{
-    Agent, Block, Command, Failure, Input, Limits, Message, ModelEvent, Payload, Reason, Role,
-    Session, StopReason, ToolResult, ToolSpec, TurnOptions, Usage,
+    Agent, Block, Clock, Command, Failure, Input, Limits, Message, ModelEvent, Payload, Reason,
+    Role, Session, StopReason, ToolResult, ToolSpec, TurnOptions, Usage,
     agent::SystemOverride,
     input::{
         CallId, CancelCause, Frame, FrameBody, InputPolicy, StepId, StreamId, TurnRequest,
@@ -41,7 +44,11 @@ use taiwa_core::{
     tool::{Schema, ToolResultBlock},
 };
 
-use crate::{bedrock, transcript};
+use crate::{
+    bedrock,
+    store::{self, Store},
+    transcript,
+};
 
 /// Runs a script and compares its transcript; the history stands at its end.
 #[track_caller]
@@ -129,17 +136,33 @@ fn make_agent() -> Agent {
     }
 }
 
-/// A time to start from.
+/// A time to start from; far from the first that there is, so that a clock can be set back.
 #[expect(
     clippy::disallowed_methods,
     reason = "there is no other way to make the first Instant"
 )]
-pub(crate) fn start_of_time() -> Instant {
-    Instant::now()
+pub(crate) fn start_of_time() -> Clock {
+    const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+    Clock {
+        instant: Instant::now() + MONTH,
+        system: SystemTime::UNIX_EPOCH + MONTH,
+    }
+}
+
+/// The clock of the process that comes after one which ended at `now`: its own clock begins
+/// elsewhere, and the calendar has gone on by `gap`.
+pub(crate) fn clock_after_crash(clock: Clock, now: Instant, gap: Duration) -> Clock {
+    Clock {
+        instant: now - Duration::from_secs(3_600),
+        system: clock.system_at(now) + gap,
+    }
 }
 
 struct Player {
     session: Session,
+    agent: Arc<Agent>,
+    store: Store,
+    clock: Clock,
     now: Instant,
     transcript: String,
     /// The model call that is open, and the one before.
@@ -152,7 +175,6 @@ struct Player {
     calls: u64,
     deadline: Option<Duration>,
     brought: Vec<Message>,
-    sequence: u64,
 }
 
 impl Player {
@@ -162,16 +184,13 @@ impl Player {
         for setting in settings.split_whitespace() {
             set(&mut agent, setting);
         }
-        let session = Session::new(Setup {
-            id: "session".to_owned(),
-            seed: "s".to_owned(),
-            agent: Arc::new(agent),
-            options: TurnOptions::default(),
-            messages: Vec::new(),
-        });
-        Self {
-            session,
-            now: start_of_time(),
+        let (agent, clock) = (Arc::new(agent), start_of_time());
+        let mut player = Self {
+            session: Session::new(setup(&agent, clock)),
+            store: Store::new(&agent.limits),
+            agent,
+            clock,
+            now: clock.instant,
             transcript: String::new(),
             step: StepId(0),
             step_before: StepId(0),
@@ -181,8 +200,9 @@ impl Player {
             calls: 0,
             deadline: None,
             brought: Vec::new(),
-            sequence: 0,
-        }
+        };
+        player.drain();
+        player
     }
 
     #[track_caller]
@@ -204,7 +224,12 @@ impl Player {
                 self.streams.push(stream);
                 self.handle(Input::StreamOpened(StreamId(stream)));
             }
-            let frame = Box::new(Frame { id: frame_id, body });
+            let digest = store::digest(&body);
+            let frame = Box::new(Frame {
+                id: frame_id,
+                digest,
+                body,
+            });
             let stream = StreamId(stream);
             return self.handle(Input::Frame { stream, frame });
         }
@@ -252,6 +277,11 @@ impl Player {
                 writeln!(self.transcript, "{line}").unwrap();
             }
             "wait" => self.wait(duration(text)),
+            "crash" => self.crash(if text.is_empty() {
+                Duration::ZERO
+            } else {
+                duration(text)
+            }),
             "held" => self.handle(Input::ModelHeld(true)),
             "read" => self.handle(Input::ModelHeld(false)),
             "shutdown" => self.handle(Input::Shutdown),
@@ -407,6 +437,27 @@ impl Player {
 
     fn handle(&mut self, input: Input) {
         self.session.handle(input, self.now);
+        self.drain();
+    }
+
+    /// The process ends after its last batch, and another goes on; the streams are gone.
+    fn crash(&mut self, gap: Duration) {
+        self.clock = clock_after_crash(self.clock, self.now, gap);
+        self.now = self.clock.instant;
+        self.streams.clear();
+        let setup = setup(&self.agent, self.clock);
+        let (session, repairs) = Session::restore(setup, self.store.read(), self.now);
+        self.session = session;
+        let repairs: Vec<_> = repairs.iter().map(|repair| format!("{repair:?}")).collect();
+        let repairs = match repairs.join(", ") {
+            none if none.is_empty() => none,
+            some => format!(", and repaired: {some}"),
+        };
+        writeln!(self.transcript, "? restored{repairs}").unwrap();
+        self.drain();
+    }
+
+    fn drain(&mut self) {
         while let Some(command) = self.session.poll_command() {
             writeln!(self.transcript, "{}", transcript::command(&command)).unwrap();
             if let Command::CallModel { step, request } = command {
@@ -417,9 +468,8 @@ impl Player {
                 self.block_open = false;
             }
         }
+        let mut events = Vec::new();
         while let Some(event) = self.session.poll_event() {
-            self.sequence += 1;
-            assert_eq!(event.sequence, self.sequence);
             if let Payload::TurnEnded(result) = &event.payload {
                 assert_eq!(result.last_sequence, event.sequence);
             }
@@ -431,7 +481,9 @@ impl Player {
             if !is_echo {
                 writeln!(self.transcript, "{}", transcript::event(&event)).unwrap();
             }
+            events.push(event);
         }
+        self.store.keep(events, &mut self.session);
         if self.session.is_idle() && !self.awaits_tools() {
             assert_eq!(bedrock::fault(self.session.history().messages()), None);
         }
@@ -441,6 +493,18 @@ impl Player {
         self.session
             .turn(None, self.now)
             .is_some_and(|turn| !turn.pending_tool_calls.is_empty())
+    }
+}
+
+/// How the sessions of scripts and properties begin.
+pub(crate) fn setup(agent: &Arc<Agent>, clock: Clock) -> Setup {
+    Setup {
+        id: "session".to_owned(),
+        seed: "s".to_owned(),
+        agent: Arc::clone(agent),
+        options: TurnOptions::default(),
+        messages: Vec::new(),
+        clock,
     }
 }
 
@@ -495,6 +559,10 @@ fn frame(verb: &str, text: &str) -> Option<FrameBody> {
                 options: Box::new(options),
                 replace_client_tools: false,
             });
+        }
+        "ack" => {
+            let sequence = text.parse().unwrap();
+            return Some(FrameBody::Ack { sequence });
         }
         "setup" => return Some(FrameBody::Setup),
         "invalid" => {

@@ -77,20 +77,20 @@ fn a_stream_that_goes_with_cancel_ends_its_turn() {
 #[test]
 fn a_stream_that_goes_with_cancel_takes_its_queue_along() {
     check(
-        "user: hi | queue#a: one | steer#b: two | queue#c@2: three | gone! | model: ok | done",
+        "user: hi | queue#a: one | steer#b: two | gone! | user#c@2: three | model: ok | done",
         expect![[r#"
             ! call model 1: user("hi")
             turn_s_1 started
             step 0
             frame a Queued
             frame b Steered turn_s_1
-            frame c Queued behind 1
             ! abort model 1
-            ! call model 2: user("three")
             interrupted: Cancel
             turn_s_1 ended: Cancelled, Cancelled, about 28+0 tokens, 1 model, 0 tool, Cancelled (the caller went away)
             frame b rejected: Cancelled (the caller went away)
             frame a rejected: Cancelled (the caller went away)
+            ! call model 2: user("three")
+            frame c StartedTurn turn_s_2
             turn_s_2 started by frame c
             step 0
             text "ok"
@@ -99,6 +99,54 @@ fn a_stream_that_goes_with_cancel_takes_its_queue_along() {
             turn_s_2 ended: Completed, EndTurn, assistant("ok"), 10+5 tokens, 1 model, 0 tool
             history: user("three") assistant("ok")
         "#]],
+    );
+}
+
+#[test]
+fn a_stream_that_goes_with_cancel_leaves_what_a_half_closed_one_asked_for() {
+    check(
+        "
+            user: hi | queue#a: one | half-close | queue#b@2: two | steer#s@2: and | gone!@2 | model: ok | done | model: yes | done
+        ",
+        expect![[r#"
+            ! call model 1: user("hi")
+            turn_s_1 started
+            step 0
+            frame a Queued
+            frame b Queued behind 1
+            frame s Steered turn_s_1
+            frame s rejected: Cancelled (the caller went away)
+            frame b rejected: Cancelled (the caller went away)
+            text "ok"
+            ! finish model 1
+            ! call model 2: user("hi") assistant("ok") user("one")
+            step done: EndTurn, 10+5 tokens, 1 model, 0 tool
+            turn_s_1 ended: Completed, EndTurn, assistant("ok"), 10+5 tokens, 1 model, 0 tool
+            turn_s_2 started by frame a
+            step 0
+            text "yes"
+            ! finish model 2
+            ! end stream 1
+            step done: EndTurn, 10+5 tokens, 1 model, 0 tool
+            turn_s_2 ended: Completed, EndTurn, assistant("yes"), 10+5 tokens, 1 model, 0 tool
+            history: user("hi") assistant("ok") user("one") assistant("yes")
+        "#]],
+    );
+}
+
+#[test]
+fn a_stream_that_goes_with_cancel_ends_a_turn_whose_own_stream_left() {
+    check(
+        "user@1: hi | gone@1 | open@2 | gone!@2",
+        expect![[r#"
+        ! call model 1: user("hi")
+        turn_s_1 started
+        step 0
+        ! abort model 1
+        interrupted: Cancel
+        turn_s_1 ended: Cancelled, Cancelled, about 28+0 tokens, 1 model, 0 tool, Cancelled (the caller went away)
+        history: 
+    "#]],
     );
 }
 
@@ -124,25 +172,6 @@ fn a_stream_that_goes_with_cancel_ends_a_turn_that_waits_for_its_tool() {
 }
 
 #[test]
-fn a_stream_that_goes_with_cancel_leaves_turns_of_others() {
-    check(
-        "user@1: hi | steer#s@2: and | gone!@2 | model: ok | done",
-        expect![[r#"
-            ! call model 1: user("hi")
-            turn_s_1 started
-            step 0
-            frame s Steered turn_s_1
-            frame s rejected: Cancelled (the caller went away)
-            text "ok"
-            ! finish model 1
-            step done: EndTurn, 10+5 tokens, 1 model, 0 tool
-            turn_s_1 ended: Completed, EndTurn, assistant("ok"), 10+5 tokens, 1 model, 0 tool
-            history: user("hi") assistant("ok")
-        "#]],
-    );
-}
-
-#[test]
 fn a_stream_that_goes_with_cancel_leaves_the_turn_of_a_call() {
     check(
         "invoke: hi | open | gone! | model: ok | done",
@@ -157,22 +186,6 @@ fn a_stream_that_goes_with_cancel_leaves_the_turn_of_a_call() {
             turn_s_1 ended: Completed, EndTurn, assistant("ok"), 10+5 tokens, 1 model, 0 tool
             history: user("hi") assistant("ok")
         "#]],
-    );
-}
-
-#[test]
-fn a_stream_that_goes_with_cancel_ends_a_turn_whose_own_stream_left() {
-    check(
-        "user@1: hi | open@2 | gone@1 | gone!@2",
-        expect![[r#"
-        ! call model 1: user("hi")
-        turn_s_1 started
-        step 0
-        ! abort model 1
-        interrupted: Cancel
-        turn_s_1 ended: Cancelled, Cancelled, about 28+0 tokens, 1 model, 0 tool, Cancelled (the caller went away)
-        history: 
-    "#]],
     );
 }
 

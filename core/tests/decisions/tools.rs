@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use expect_test::expect;
-use taiwa_core::{
-    Block, Message, Role, Session, ToolCall, TurnOptions, session::Setup, tool::Executor,
-};
+use taiwa_core::{Block, Message, Role, Session, ToolCall, session::Setup, tool::Executor};
 
 use crate::{
-    script::{agent, check},
+    script::{agent, check, setup, start_of_time},
     transcript,
 };
 
@@ -345,35 +343,6 @@ fn half_close_before_the_call_pauses_at_the_call() {
             call t1 clock {} as turn_s_1/0/t1
             turn_s_1 ended: Paused, ToolUse, assistant(call t1 clock {}), waits for t1, 10+5 tokens, 1 model, 1 tool
             history: user("hi") assistant(call t1 clock {})
-        "#]],
-    );
-}
-
-#[test]
-fn another_open_stream_keeps_the_turn_waiting() {
-    check(
-        "
-            user: hi | open@2 | call: t1 clock {} | done: tool_use | half-close
-            result@2: t1 noon | model: Noon | done
-        ",
-        expect![[r#"
-            ! call model 1: user("hi")
-            turn_s_1 started
-            step 0
-            input of t1: {}
-            block 0 done: call t1 clock {}
-            ! finish model 1
-            step done: ToolUse, 10+5 tokens, 1 model, 0 tool
-            call t1 clock {} as turn_s_1/0/t1
-            ! call model 2: user("hi") assistant(call t1 clock {}) user(result t1 "noon")
-            usage so far: 10+5 tokens, 1 model, 1 tool
-            step 1
-            text "Noon"
-            ! finish model 2
-            ! end stream 1
-            step done: EndTurn, 10+5 tokens, 1 model, 0 tool
-            turn_s_1 ended: Completed, EndTurn, assistant("Noon"), 20+10 tokens, 2 model, 1 tool
-            history: user("hi") assistant(call t1 clock {}) user(result t1 "noon") assistant("Noon")
         "#]],
     );
 }
@@ -989,10 +958,6 @@ fn a_stored_history_that_ends_in_open_calls_is_answered_when_the_session_begins(
         idempotency_key: String::new(),
     };
     let session = Session::new(Setup {
-        id: "session".to_owned(),
-        seed: "s".to_owned(),
-        agent: Arc::new(agent()),
-        options: TurnOptions::default(),
         messages: vec![
             Message::user(vec![Block::Text("hi".to_owned())]),
             Message {
@@ -1001,6 +966,7 @@ fn a_stored_history_that_ends_in_open_calls_is_answered_when_the_session_begins(
                 origin: None,
             },
         ],
+        ..setup(&Arc::new(agent()), start_of_time())
     });
     let answer = transcript::message(&session.history().messages()[2]);
     expect![[r#"user(error t1 "not known: the server stopped before the result came")"#]]

@@ -29,6 +29,20 @@ pub(crate) fn command(command: &Command) -> String {
             Ok(result) => format!("! answer cancel {}: {}", call.0, turn(result)),
             Err(error) => format!("! answer cancel {}: {}", call.0, failure(error)),
         },
+        Command::Forget(sequence) => format!("! forget up to {sequence}"),
+        Command::TakeOver(stream) => format!("! take over from stream {}", stream.0),
+        Command::Refuse {
+            stream,
+            frame_id,
+            failure: error,
+        } => {
+            let name = frame_id.as_deref().unwrap_or("-");
+            let stream = stream.0;
+            format!(
+                "! refuse frame {name} of stream {stream}: {}",
+                failure(error)
+            )
+        }
         Command::EndStream(stream) => format!("! end stream {}", stream.0),
     }
 }
