@@ -70,7 +70,8 @@ impl Turn {
         let last = self.answer.message.as_ref();
         self.made
             .iter()
-            .filter(|message| !last.is_some_and(|last| Arc::ptr_eq(last, message)))
+            // By their ids: a message that was kept comes back as two values.
+            .filter(|message| last.is_none_or(|last| last.origin != message.origin))
             .cloned()
             .collect()
     }
