@@ -127,10 +127,19 @@ impl History {
     }
 
     /// Reads a mark that [`History::save_mark`] wrote.
+    ///
+    /// Where the history is not the one that it was written for, since it was damaged, the mark
+    /// is moved to a point at which the history can be cut.
     pub(crate) fn restore_mark(&self, saved: saved::Mark) -> Mark {
-        let len = saved.len.min(self.messages.len());
+        let mut len = saved.len.min(self.messages.len());
+        while len > 0 && self.messages[len - 1].open_calls().next().is_some() {
+            len -= 1;
+        }
         let mut before: Vec<Arc<Message>> = self.messages[..len].to_vec();
-        if let (Some(slot), Some(last)) = (before.last_mut(), saved.last) {
+        if let (Some(slot), Some(last)) = (before.last_mut(), saved.last)
+            && slot.role == last.role
+            && slot.content.starts_with(&last.content)
+        {
             *slot = last;
         }
         Mark {

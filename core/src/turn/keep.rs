@@ -4,14 +4,20 @@ use std::sync::Arc;
 
 use super::{Clock, Context, Ending, Flow, Phase, Turn, step::Step, tools::Pending};
 use crate::{
-    clock::Clock as Clocks, history::History, message::Block, saved, session::UserMessage,
+    clock::Clock as Clocks,
+    history::History,
+    message::{Block, Role},
+    saved,
+    session::UserMessage,
 };
 
 impl Turn {
     /// Takes up a turn that was kept.
     ///
     /// One in which the model spoke ends: nobody can go on with that call, and to make it again
-    /// would say again what was said. `output` is what was told of it.
+    /// would say again what was said. `output` is what was told of it, and is left out where a
+    /// damaged history has lost the words that it answers. A turn whose calls the history has lost
+    /// ends, too, since their results would answer nothing.
     pub(crate) fn restore(
         session_id: Arc<str>,
         saved: saved::Turn,
@@ -22,6 +28,9 @@ impl Turn {
         let (phase, flow) = match saved.phase {
             saved::Phase::Calling { input_tokens } => {
                 let index = saved.steps_started.saturating_sub(1);
+                let last = ctx.history.messages().last();
+                let is_asked = last.is_some_and(|last| last.role == Role::User);
+                let output = if is_asked { output } else { Vec::new() };
                 let step = Step::lost(ctx.ids.step(), index, input_tokens, output, ctx.now);
                 (Phase::Calling(Box::new(step)), Some(Ending::lost()))
             }
@@ -32,10 +41,15 @@ impl Turn {
             } => {
                 let since = clocks.instant_at(since);
                 let pending = Pending::restore(calls, since, &clocks);
-                if is_paused {
-                    (Phase::Paused { pending, since }, None)
+                let flow = if !pending.is_asked_by(ctx.history) {
+                    Some(Ending::lost())
                 } else {
-                    (Phase::AwaitingTools(pending), Some(Ending::paused()))
+                    (!is_paused).then(Ending::paused)
+                };
+                if is_paused {
+                    (Phase::Paused { pending, since }, flow)
+                } else {
+                    (Phase::AwaitingTools(pending), flow)
                 }
             }
         };

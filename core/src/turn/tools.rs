@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     error::{Failure, Reason},
     event::{Payload, StopReason},
+    history::History,
     input::StreamId,
     limits::{MAX_CLIENT_TOOL_TIMEOUT, after},
     message::{Block, Message},
@@ -79,6 +80,14 @@ impl Pending {
             calls: calls.collect(),
             since,
         }
+    }
+
+    /// True when the history ends with these calls.
+    pub(super) fn is_asked_by(&self, history: &History) -> bool {
+        let last = history.messages().last();
+        let asked = last.into_iter().flat_map(|message| message.open_calls());
+        let pending = self.calls.iter().map(|pending| &pending.call.id);
+        asked.map(|call| &call.id).eq(pending)
     }
 
     pub(super) fn save(&self) -> Vec<saved::Pending> {
