@@ -9,6 +9,8 @@
 mod acts;
 mod bedrock;
 mod cancellation;
+mod crash;
+mod damage;
 mod deadlines;
 mod inputs;
 mod life;

@@ -19,7 +19,8 @@
 //!   `end` and `end: reason` (stop alone), `counts`, `closed`, `failed`, `late: text` (of the call before), `raw:`
 //!   words of [`raw`].
 //! * The process: `crash` (it ends, and another goes on from what was kept), `crash: 60s` (after
-//!   that long), `shutdown`, `kill`, `fault`.
+//!   that long), `damage: drop 2` before it (or `double` or `blank`; a message of the store),
+//!   `shutdown`, `kill`, `fault`.
 //! * The rest: `wait: 60s`, `held`, `read`.
 
 use std::{
@@ -59,25 +60,7 @@ pub(crate) fn check(script: &str, expected: Expect) {
 /// Runs a script and gives its transcript.
 #[track_caller]
 pub(crate) fn play(script: &str) -> String {
-    let mut statements: Vec<&str> = script
-        .split(['|', '\n'])
-        .map(str::trim)
-        .filter(|statement| !statement.is_empty())
-        .collect();
-    let settings = match statements
-        .first()
-        .and_then(|line| line.strip_prefix("with:"))
-    {
-        Some(settings) => {
-            statements.remove(0);
-            settings
-        }
-        None => "",
-    };
-    let mut player = Player::new(settings);
-    for statement in statements {
-        player.play(statement);
-    }
+    let mut player = Player::begin(script);
     let history: Vec<_> = player
         .session
         .history()
@@ -158,10 +141,11 @@ pub(crate) fn clock_after_crash(clock: Clock, now: Instant, gap: Duration) -> Cl
     }
 }
 
-struct Player {
+/// A session, and what plays the other side.
+pub(crate) struct Player {
     session: Session,
     agent: Arc<Agent>,
-    store: Store,
+    pub(crate) store: Store,
     clock: Clock,
     now: Instant,
     transcript: String,
@@ -178,6 +162,30 @@ struct Player {
 }
 
 impl Player {
+    /// Runs a script.
+    #[track_caller]
+    pub(crate) fn begin(script: &str) -> Self {
+        let mut statements: Vec<&str> = script
+            .split(['|', '\n'])
+            .map(str::trim)
+            .filter(|statement| !statement.is_empty())
+            .collect();
+        let settings = match statements
+            .first()
+            .and_then(|line| line.strip_prefix("with:"))
+        {
+            Some(settings) => {
+                statements.remove(0);
+                settings
+            }
+            None => "",
+        };
+        let mut player = Self::new(settings);
+        for statement in statements {
+            player.play(statement);
+        }
+        player
+    }
     #[track_caller]
     fn new(settings: &str) -> Self {
         let mut agent = agent();
@@ -206,7 +214,7 @@ impl Player {
     }
 
     #[track_caller]
-    fn play(&mut self, statement: &str) {
+    pub(crate) fn play(&mut self, statement: &str) {
         let (head, text) = match statement.split_once(':') {
             Some((head, text)) => (head.trim(), text.trim()),
             None => (statement, ""),
@@ -277,6 +285,10 @@ impl Player {
                 writeln!(self.transcript, "{line}").unwrap();
             }
             "wait" => self.wait(duration(text)),
+            "damage" => {
+                let (how, index) = text.split_once(' ').unwrap();
+                self.store.damage(how, index.parse().unwrap());
+            }
             "crash" => self.crash(if text.is_empty() {
                 Duration::ZERO
             } else {
@@ -527,6 +539,7 @@ fn set(agent: &mut Agent, setting: &str) {
         "max_output" => limits.max_output_bytes = size(),
         "max_history" => limits.max_history_bytes = size(),
         "frame_ids" => limits.max_frame_ids = size(),
+        "tell_steps" => agent.options.include_steps = value == "1",
         "kept_turns" => limits.max_kept_turns = size(),
         _ => panic!("the script format has no setting {name:?}"),
     }

@@ -135,6 +135,26 @@ impl Store {
         self.state.as_ref()
     }
 
+    /// Puts another history in the place of the one that was kept.
+    pub(crate) fn replace_history(&mut self, messages: Vec<Message>) {
+        self.messages = messages.into_iter().map(Arc::new).collect();
+    }
+
+    /// Does harm to a message.
+    pub(crate) fn damage(&mut self, how: &str, index: usize) {
+        match how {
+            "drop" => drop(self.messages.remove(index)),
+            "double" => self
+                .messages
+                .insert(index, Arc::clone(&self.messages[index])),
+            "blank" => {
+                let blank = Block::Text(" ".to_owned());
+                Arc::make_mut(&mut self.messages[index]).content = vec![blank];
+            }
+            _ => panic!("the script format has no damage {how:?}"),
+        }
+    }
+
     /// Tool calls that were handed out and have no end.
     pub(crate) fn started_calls(&self) -> Vec<&str> {
         let started = self.ledger.iter();

@@ -119,6 +119,9 @@ pub(crate) fn turn(result: &TurnResult) -> String {
     if let Some(said) = &result.message {
         line += &format!(", {}", message(said));
     }
+    for made in &result.intermediate_messages {
+        line += &format!(", by way of {}", message(made));
+    }
     let pending: Vec<_> = result
         .pending_tool_calls
         .iter()
