@@ -19,7 +19,7 @@ pub enum Repair {
     Blocks,
     /// Tool calls had no result; they got one that says that it is not known.
     Calls,
-    /// Tool results had no call; they were left out.
+    /// Tool results had no call, and were left out; or they stood in another order than their calls.
     Results,
 }
 
@@ -76,6 +76,9 @@ impl Repairing {
         match self.sound.last_mut() {
             Some(last) if last.role == message.role => {
                 self.repairs.insert(Repair::Neighbours);
+                if last.role == Role::Assistant {
+                    message.content.retain(|block| !is_repeated(block, last));
+                }
                 last.content.extend(message.content);
                 last.origin = message.origin.or(last.origin.take());
             }
@@ -85,9 +88,10 @@ impl Repairing {
 
     /// Puts results in the order of their calls, before all else; answers calls without one.
     fn matched(&mut self, content: Vec<Block>) -> Vec<Block> {
-        let (mut results, rest): (Vec<Block>, Vec<Block>) = content
-            .into_iter()
-            .partition(|block| matches!(block, Block::ToolResult(_)));
+        let (mut results, rest): (Vec<_>, Vec<_>) = (0..)
+            .zip(content)
+            .partition(|(_, block)| matches!(block, Block::ToolResult(_)));
+        let mut found_before = 0;
         let last = self.sound.last();
         let calls = last.filter(|last| last.role == Role::Assistant);
         let calls: Vec<String> = calls
@@ -97,10 +101,17 @@ impl Repairing {
         let mut matched = Vec::with_capacity(calls.len() + rest.len());
         for call_id in calls {
             let found = results.iter().position(
-                |block| matches!(block, Block::ToolResult(result) if result.call_id == call_id),
+                |(_, block)| matches!(block, Block::ToolResult(result) if result.call_id == call_id),
             );
             matched.push(match found {
-                Some(index) => results.remove(index),
+                Some(index) => {
+                    let (stood_at, result) = results.remove(index);
+                    if stood_at != found_before {
+                        self.repairs.insert(Repair::Results);
+                    }
+                    found_before += 1;
+                    result
+                }
                 None => {
                     self.repairs.insert(Repair::Calls);
                     Block::ToolResult(ToolResult::error(call_id, NOT_KNOWN))
@@ -110,7 +121,7 @@ impl Repairing {
         if !results.is_empty() {
             self.repairs.insert(Repair::Results);
         }
-        matched.extend(rest);
+        matched.extend(rest.into_iter().map(|(_, block)| block));
         matched
     }
 
@@ -125,6 +136,28 @@ impl Repairing {
             self.sound.push(Message::user(content));
         }
     }
+}
+
+/// True for a call, or a provider-run tool's result, whose call's id the message has already.
+fn is_repeated(block: &Block, message: &Message) -> bool {
+    let call_id = |block: &Block| match block {
+        Block::ToolCall(call) => Some(call.id.clone()),
+        Block::ToolResult(result) => Some(result.call_id.clone()),
+        Block::Text(_)
+        | Block::Image(_)
+        | Block::Document(_)
+        | Block::Video(_)
+        | Block::Audio(_)
+        | Block::Reasoning(_)
+        | Block::CitedText(_)
+        | Block::SearchResult(_)
+        | Block::GuardContent(_)
+        | Block::CachePoint(_)
+        | Block::ToolAddition(_)
+        | Block::ToolRemoval(_) => None,
+    };
+    let id = call_id(block);
+    id.is_some() && message.content.iter().any(|known| call_id(known) == id)
 }
 
 /// True for what makes no answer by itself.
@@ -235,6 +268,23 @@ mod tests {
     }
 
     #[test]
+    fn results_are_put_in_the_order_of_their_calls_before_all_else() {
+        check(
+            vec![
+                message(Role::User, vec![text("time?")]),
+                message(Role::Assistant, vec![call("a"), call("b")]),
+                message(Role::User, vec![result("b"), text("and?"), result("a")]),
+            ],
+            vec![
+                message(Role::User, vec![text("time?")]),
+                message(Role::Assistant, vec![call("a"), call("b")]),
+                message(Role::User, vec![result("a"), result("b"), text("and?")]),
+            ],
+            &[Repair::Results],
+        );
+    }
+
+    #[test]
     fn what_cannot_be_sent_goes_and_neighbours_become_one() {
         let thought = Block::Reasoning(Reasoning::Text {
             text: "hm".to_owned(),
@@ -250,6 +300,26 @@ mod tests {
             ],
             vec![message(Role::User, vec![text("a"), text("b")])],
             &[Repair::Beginning, Repair::Neighbours, Repair::Blocks],
+        );
+    }
+
+    #[test]
+    fn an_answer_that_stands_twice_has_each_of_its_calls_once() {
+        let mut provider_call = call("p");
+        if let Block::ToolCall(call) = &mut provider_call {
+            call.executor = Executor::Provider;
+        }
+        let answer = message(
+            Role::Assistant,
+            vec![provider_call, result("p"), text("noon")],
+        );
+        let mut joined = answer.clone();
+        joined.content.push(text("noon"));
+        let user = message(Role::User, vec![text("time?")]);
+        check(
+            vec![user.clone(), answer.clone(), answer],
+            vec![user, joined],
+            &[Repair::Neighbours],
         );
     }
 
