@@ -7,8 +7,8 @@ use std::{
 };
 
 use taiwa_core::{
-    Agent, Block, Clock, Failure, Input, Limits, Message, ModelEvent, Reason, Role, Session,
-    StopReason, ToolResult, TurnOptions, Usage,
+    Agent, Block, Clock, Command, Failure, Input, Limits, Message, ModelEvent, Payload, Reason,
+    Role, Session, StopReason, ToolResult, TurnOptions, Usage,
     input::{CallId, CancelCause, Frame, FrameBody, StepId, StreamId, TurnRequest, UserInput},
     message::Citation,
     model::{BlockDelta, BlockStart, MessageStop, ModelMetadata, ToolResultDelta},
@@ -40,6 +40,38 @@ pub(crate) struct Life {
     calls: u64,
     tokens: u64,
     sent: BTreeMap<String, FrameBody>,
+    pub(crate) told: Told,
+    pub(crate) is_held: bool,
+}
+
+/// What the session told last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Step,
+    Text,
+    Reasoning,
+    ToolInput,
+    WholeBlock,
+    /// That another stream took over.
+    TakenOver,
+    /// All that it had to, after a crash.
+    Restored,
+    Other,
+}
+
+impl Told {
+    /// `None` for an answer to a frame.
+    fn of(payload: &Payload) -> Option<Self> {
+        Some(match payload {
+            Payload::FrameAccepted(_) | Payload::FrameRejected { .. } => return None,
+            Payload::StepStarted { .. } => Self::Step,
+            Payload::TextDelta(_) => Self::Text,
+            Payload::ReasoningDelta(_) => Self::Reasoning,
+            Payload::ToolCallDelta { .. } => Self::ToolInput,
+            Payload::BlockCompleted(_) => Self::WholeBlock,
+            _ => Self::Other,
+        })
+    }
 }
 
 impl Life {
@@ -59,14 +91,15 @@ impl Life {
             calls: 0,
             tokens: 0,
             sent: BTreeMap::new(),
+            told: Told::Other,
+            is_held: false,
         };
         life.drain();
         life
     }
 
     pub(crate) fn live(&mut self, life: Vec<Act>) {
-        let loses = |act: &Act| matches!(act, Act::Crash { lost, .. } if *lost > 0);
-        self.remembers = life.iter().any(loses);
+        self.foresee(&life);
         for act in life {
             self.act(act);
         }
@@ -76,6 +109,19 @@ impl Life {
         self.reference.is_over(&self.session);
         assert_eq!(self.store.started_calls(), Vec::<&str>::new());
         self.check_ids();
+    }
+
+    /// Remembers batches from here on, if one of these acts loses some.
+    pub(crate) fn foresee(&mut self, acts: &[Act]) {
+        let loses = |act: &Act| matches!(act, Act::Crash { lost, .. } if *lost > 0);
+        self.remembers |= acts.iter().any(loses);
+    }
+
+    /// The name of a frame that no other has had.
+    pub(crate) fn next_frame(&self) -> u8 {
+        (24..=u8::MAX)
+            .find(|id| !self.sent.contains_key(&format!("f{id}")))
+            .unwrap()
     }
 
     pub(crate) fn act(&mut self, act: Act) {
@@ -178,7 +224,10 @@ impl Life {
                 let failure = Failure::new(Reason::ModelThrottled, "throttled");
                 self.handle(Input::ModelFailed { step, failure });
             }
-            Act::Held(held) => self.handle(Input::ModelHeld(held)),
+            Act::Held(held) => {
+                self.is_held = held;
+                self.handle(Input::ModelHeld(held));
+            }
             Act::Cancel { turn, told } => {
                 self.calls += 1;
                 let call = told.then_some(CallId(self.calls));
@@ -410,11 +459,15 @@ impl Life {
         let mut came = false;
         while let Some(command) = self.session.poll_command() {
             self.reference.command(&command);
+            if matches!(command, Command::TakeOver(_)) {
+                self.told = Told::TakenOver;
+            }
             came = true;
         }
         let mut events = Vec::new();
         while let Some(event) = self.session.poll_event() {
             self.reference.event(&event);
+            self.told = Told::of(&event.payload).unwrap_or(self.told);
             events.push(event);
         }
         came |= !events.is_empty();
@@ -445,6 +498,7 @@ impl Life {
         assert_eq!(repairs, BTreeSet::new(), "the history was kept unsound");
         self.session = session;
         let acted = self.drain();
+        (self.told, self.is_held) = (Told::Restored, false);
         assert_eq!(acted, must_act, "what needs no end is left alone");
         self.check_ids();
         if !acted {

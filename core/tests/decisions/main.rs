@@ -15,6 +15,7 @@ mod deadlines;
 mod inputs;
 mod life;
 mod limits;
+mod phases;
 mod policies;
 mod properties;
 mod reference;

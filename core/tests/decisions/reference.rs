@@ -180,6 +180,30 @@ impl Reference {
         self.streams.contains_key(&stream)
     }
 
+    /// The stream that brings the session's input.
+    pub(crate) fn heard(&self) -> Option<u64> {
+        let heard = self.streams.iter().find(|(_, stream)| stream.is_heard());
+        heard.map(|(id, _)| *id)
+    }
+
+    /// True when the provider has taken the model call that is open.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.open_step().is_some_and(|step| step.taken)
+    }
+
+    /// True when the model has said why it stopped.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.open_step().is_some_and(|step| step.stopped)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    fn open_step(&self) -> Option<&Step> {
+        self.turn().and_then(|turn| turn.step.as_ref())
+    }
+
     /// True for a stream whose input was not half-closed.
     pub(crate) fn may_send(&self, stream: u64) -> bool {
         self.streams
@@ -292,8 +316,7 @@ impl Reference {
 
     /// What the stream that is heard had asked for is the new one's.
     fn take_over(&mut self, new: u64) {
-        let heard = self.streams.iter().find(|(_, stream)| stream.is_heard());
-        let Some((&old, _)) = heard else { return };
+        let Some(old) = self.heard() else { return };
         self.unfinished(old);
         self.streams.get_mut(&old).unwrap().taken_over = true;
         self.takeovers.push_back(old);

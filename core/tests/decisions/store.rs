@@ -52,6 +52,9 @@ impl Store {
                 "news that nobody keeps: {events:?}"
             );
         }
+        if !events.is_empty() && events.iter().all(is_piece) {
+            assert_eq!(changes, None, "the log alone keeps what the model says");
+        }
         for event in &events {
             self.last_sequence += 1;
             assert_eq!(event.sequence, self.last_sequence, "a gap or a repeat");
