@@ -7,8 +7,8 @@ use std::{
 };
 
 use taiwa_core::{
-    Agent, Block, Clock, Command, Failure, Input, Limits, Message, ModelEvent, Payload, Reason,
-    Role, Session, StopReason, ToolResult, TurnOptions, Usage,
+    Agent, Block, Clock, Command, Event, Failure, Input, Limits, Message, ModelEvent, Payload,
+    Reason, Role, Session, StopReason, ToolResult, TurnOptions, Usage,
     input::{CallId, CancelCause, Frame, FrameBody, StepId, StreamId, TurnRequest, UserInput},
     message::Citation,
     model::{BlockDelta, BlockStart, MessageStop, ModelMetadata, ToolResultDelta},
@@ -40,6 +40,9 @@ pub(crate) struct Life {
     calls: u64,
     tokens: u64,
     sent: BTreeMap<String, FrameBody>,
+    /// The events that the store has, where they are wanted.
+    pub(crate) log: Vec<Event>,
+    pub(crate) keeps_log: bool,
     pub(crate) told: Told,
     pub(crate) is_held: bool,
 }
@@ -91,6 +94,8 @@ impl Life {
             calls: 0,
             tokens: 0,
             sent: BTreeMap::new(),
+            log: Vec::new(),
+            keeps_log: false,
             told: Told::Other,
             is_held: false,
         };
@@ -338,7 +343,13 @@ impl Life {
         }
     }
 
-    fn event(&mut self, piece: Piece) -> ModelEvent {
+    /// Brings the result of a call that may wait for it or not.
+    pub(crate) fn answer(&mut self, stream: u64, call_id: &str) {
+        let result = self.result(call_id.to_owned(), 0);
+        self.frame(stream, None, FrameBody::ToolResult(result));
+    }
+
+    pub(crate) fn event(&mut self, piece: Piece) -> ModelEvent {
         match piece {
             Piece::MessageStart => ModelEvent::MessageStart,
             Piece::Text { index, padding } => {
@@ -471,6 +482,9 @@ impl Life {
             events.push(event);
         }
         came |= !events.is_empty();
+        if self.keeps_log {
+            self.log.extend_from_slice(&events);
+        }
         self.reference.settled(&self.session);
         self.store.keep(events, &mut self.session);
         if self.remembers {
@@ -490,6 +504,8 @@ impl Life {
         if let Some((store, reference)) = self.past.back() {
             (self.store, self.reference) = (store.clone(), reference.clone());
         }
+        let last_sequence = self.store.last_sequence();
+        self.log.retain(|event| event.sequence <= last_sequence);
         self.clock = clock_after_crash(self.clock, self.now, gap);
         self.now = self.clock.instant;
         let must_act = self.reference.crash();

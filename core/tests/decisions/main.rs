@@ -10,6 +10,7 @@ mod acts;
 mod bedrock;
 mod cancellation;
 mod crash;
+mod cuts;
 mod damage;
 mod deadlines;
 mod inputs;

@@ -138,6 +138,10 @@ impl Store {
         self.state.as_ref()
     }
 
+    pub(crate) fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
     /// Puts another history in the place of the one that was kept.
     pub(crate) fn replace_history(&mut self, messages: Vec<Message>) {
         self.messages = messages.into_iter().map(Arc::new).collect();
