@@ -2,12 +2,14 @@
 
 use tokio::time::Instant;
 use tonic::{Response, Status, transport::Channel};
+use uuid::Uuid;
 
 use crate::{
-    Builder, Conversation, Error, Request, Setup, Tools, Turn,
+    Builder, Conversation, Error, Reconnect, Request, Setup, Tools, Turn,
     pb::{self, agent_service_client::AgentServiceClient},
     reader::Reader,
-    request::Deadline,
+    repeat::{Failed, repeat},
+    request::{CallSettings, Deadline},
 };
 
 /// A connection to a Taiwa server, with its calls.
@@ -16,10 +18,13 @@ use crate::{
 /// client for as long as the program runs. A server allows so many calls on one
 /// connection, and those beyond wait for one to end: for hundreds of calls at
 /// once, connect several clients.
+///
+/// Calls whose connection is lost are taken up again, as [`Reconnect`] says.
 #[derive(Debug, Clone)]
 pub struct Client {
-    stub: AgentServiceClient<Channel>,
-    endpoint: String,
+    pub(crate) stub: AgentServiceClient<Channel>,
+    pub(crate) endpoint: String,
+    pub(crate) reconnect: Reconnect,
 }
 
 /// A turn's reply, whole.
@@ -48,29 +53,36 @@ impl Client {
         Builder::new(endpoint)
     }
 
-    pub(crate) fn new(stub: AgentServiceClient<Channel>, endpoint: &str) -> Self {
-        Self {
-            stub,
-            endpoint: endpoint.to_owned(),
-        }
-    }
-
     /// Runs one turn and waits for its whole reply.
+    ///
+    /// When the connection is lost the request is sent again under its
+    /// [`request_id`](Request::request_id), which acts once: the reply is that of the first, if
+    /// the turn had ended. A turn that still ran ends with its connection, and is not run twice;
+    /// that is [`Error::Cut`]. What must outlive its connection is [`stream`](Self::stream)ed.
     ///
     /// # Errors
     ///
     /// [`Error::Server`] when the request is refused or the turn fails;
     /// [`Error::DeadlineExceeded`] when the request's timeout passed;
-    /// [`Error::Unreachable`] when the connection is gone.
+    /// [`Error::Unreachable`] when the connection is gone, [`Error::Cut`] when the turn is gone
+    /// with it.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future cancels the call, and with it the turn.
     pub async fn invoke(&self, request: impl Into<Request>) -> Result<Reply, Error> {
-        let Request { message, call } = request.into();
-        let deadline = call.deadline();
-        let answer = self.stub.clone().invoke(call.wrap(message)).await;
-        let response = self.open(answer, deadline)?;
+        let Request { mut message, call } = request.into();
+        self.name(&mut message.request_id);
+        let terms = call.terms(&self.endpoint, &self.reconnect);
+        let answer = repeat(&terms, || {
+            let request = call.wrap(message.clone(), terms.deadline);
+            let mut stub = self.stub.clone();
+            async move { stub.invoke(request).await }
+        });
+        let response = match answer.await {
+            Ok(response) => response,
+            Err(failed) => return Err(self.lost_turn(failed, terms.deadline)),
+        };
         let missing = Error::Contract("an answer to Invoke has no result");
         Ok(Reply {
             text: response.text,
@@ -132,16 +144,23 @@ impl Client {
 
     /// Runs one turn and gives its events as they happen.
     ///
+    /// When the connection is lost the [`Turn`] goes on where it was, without loss or repeat.
+    /// For that the turn must outlive its connection, so the request asks for
+    /// `DISCONNECT_POLICY_CONTINUE` where its caller left that open, and dropping the [`Turn`]
+    /// cancels it by a call of its own. A program that is killed leaves the turn to run to its end.
+    ///
     /// # Errors
     ///
     /// [`Error::Server`] when the request is refused, [`Error::Unreachable`]
     /// when the connection is gone; what fails later is told by the [`Turn`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the turn, as dropping the [`Turn`] does.
     pub async fn stream(&self, request: impl Into<Request>) -> Result<Turn, Error> {
-        let Request { message, call } = request.into();
-        let deadline = call.deadline();
-        let answer = self.stub.clone().invoke_stream(call.wrap(message)).await;
-        let events = self.open(answer, deadline)?;
-        Ok(Turn::new(Reader::new(events, deadline)))
+        let Request { mut message, call } = request.into();
+        self.name(&mut message.request_id);
+        Turn::open(self.clone(), message, call).await
     }
 
     /// Opens a live conversation of many turns, and waits until the session is ready.
@@ -155,7 +174,11 @@ impl Client {
         let Setup { message, call } = setup.into();
         let (sender, frames) = crate::conversation::frames(message);
         let deadline = call.deadline();
-        let answer = self.stub.clone().converse(call.wrap(frames)).await;
+        let answer = self
+            .stub
+            .clone()
+            .converse(call.wrap(frames, deadline))
+            .await;
         let events = self.open(answer, deadline)?;
         Conversation::open(sender, Reader::new(events, deadline)).await
     }
@@ -175,9 +198,12 @@ impl Client {
             session_id: session_id.into(),
             turn_id: turn_id.into(),
         };
-        let answer = self.stub.clone().get_turn(request).await;
+        let answer = self.ask(CallSettings::default(), request, |request| {
+            let mut stub = self.stub.clone();
+            async move { stub.get_turn(request).await }
+        });
         let missing = Error::Contract("an answer to GetTurn has no result");
-        self.open(answer, None)?.result.ok_or(missing)
+        answer.await?.result.ok_or(missing)
     }
 
     /// Stops a running or paused turn; an empty `turn_id` means that one.
@@ -198,9 +224,12 @@ impl Client {
             turn_id: turn_id.into(),
             reason: reason.into(),
         };
-        let answer = self.stub.clone().cancel_turn(request).await;
+        let answer = self.ask(CallSettings::default(), request, |request| {
+            let mut stub = self.stub.clone();
+            async move { stub.cancel_turn(request).await }
+        });
         let missing = Error::Contract("an answer to CancelTurn has no result");
-        self.open(answer, None)?.result.ok_or(missing)
+        answer.await?.result.ok_or(missing)
     }
 
     /// Counts the input tokens that the request would use, without running it.
@@ -221,9 +250,11 @@ impl Client {
             session_id: message.session_id,
             options: message.options,
         };
-        let deadline = call.deadline();
-        let answer = self.stub.clone().count_tokens(call.wrap(message)).await;
-        self.open(answer, deadline)
+        let answer = self.ask(call, message, |request| {
+            let mut stub = self.stub.clone();
+            async move { stub.count_tokens(request).await }
+        });
+        answer.await
     }
 
     /// Lists all agents this server offers to the caller, by id.
@@ -240,7 +271,11 @@ impl Client {
                 page_size: 0,
                 page_token: page_token.clone(),
             };
-            let page = self.open(self.stub.clone().list_agents(request).await, None)?;
+            let answer = self.ask(CallSettings::default(), request, |request| {
+                let mut stub = self.stub.clone();
+                async move { stub.list_agents(request).await }
+            });
+            let page = answer.await?;
             agents.extend(page.agents);
             if page.next_page_token.is_empty() {
                 return Ok(agents);
@@ -261,9 +296,54 @@ impl Client {
         let request = pb::GetAgentRequest {
             agent_id: agent_id.into(),
         };
-        let answer = self.stub.clone().get_agent(request).await;
+        let answer = self.ask(CallSettings::default(), request, |request| {
+            let mut stub = self.stub.clone();
+            async move { stub.get_agent(request).await }
+        });
         let missing = Error::Contract("an answer to GetAgent has no agent");
-        self.open(answer, None)?.agent.ok_or(missing)
+        answer.await?.agent.ok_or(missing)
+    }
+
+    /// Asks for what may be asked again without harm.
+    pub(crate) async fn ask<M, A, Asking>(
+        &self,
+        call: CallSettings,
+        message: M,
+        ask: impl Fn(tonic::Request<M>) -> Asking,
+    ) -> Result<A, Error>
+    where
+        M: Clone,
+        Asking: Future<Output = Result<Response<A>, Status>>,
+    {
+        let terms = call.terms(&self.endpoint, &self.reconnect);
+        let asked = || ask(call.wrap(message.clone(), terms.deadline));
+        let answer = repeat(&terms, asked).await;
+        answer.map_err(|failed| Error::opening(failed.status, &self.endpoint, terms.deadline))
+    }
+
+    /// Gives a request a name under which it may be repeated, unless it has one.
+    pub(crate) fn name(&self, request_id: &mut String) {
+        if request_id.is_empty() && self.reconnect.is_on() {
+            *request_id = Uuid::new_v4().to_string();
+        }
+    }
+
+    /// A turn that nobody but the broken connection can have cancelled is gone with it.
+    fn lost_turn(&self, failed: Failed, deadline: Option<Deadline>) -> Error {
+        let error = Error::opening(failed.status, &self.endpoint, deadline);
+        let (Some(broken), pb::ErrorReason::Cancelled) = (failed.broken, error.reason()) else {
+            return error;
+        };
+        let fact = |key| {
+            let facts = error.server().map(|server| &server.metadata);
+            facts.and_then(|facts| facts.get(key)).cloned()
+        };
+        Error::Cut {
+            session_id: fact("session_id").unwrap_or_default(),
+            turn_id: fact("turn_id").unwrap_or_default(),
+            last_sequence: 0,
+            source: Some(Box::new(broken)),
+        }
     }
 
     fn open<M>(

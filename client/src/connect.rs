@@ -7,7 +7,7 @@ use tonic::{
     transport::{Certificate, ClientTlsConfig, Endpoint, Identity},
 };
 
-use crate::{Client, Error, pb::agent_service_client::AgentServiceClient};
+use crate::{Client, Error, Reconnect, pb::agent_service_client::AgentServiceClient};
 
 /// Collects how a server is reached, then connects.
 ///
@@ -35,6 +35,7 @@ pub struct Builder {
     connection_window_bytes: u32,
     max_message_bytes: usize,
     gzip: bool,
+    reconnect: Reconnect,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -56,6 +57,7 @@ impl Builder {
             connection_window_bytes: 8 << 20,
             max_message_bytes: 32 << 20,
             gzip: false,
+            reconnect: Reconnect::default(),
         }
     }
 
@@ -124,6 +126,14 @@ impl Builder {
         self
     }
 
+    /// Sets how calls that lost their connection are taken up again.
+    ///
+    /// Holds for a call's first attempt too; [`connect`](Self::connect) itself is tried once.
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.reconnect = reconnect;
+        self
+    }
+
     /// Connects, so that a server that is not there is noticed at once.
     ///
     /// # Errors
@@ -162,7 +172,11 @@ impl Builder {
         if self.gzip {
             stub = stub.accept_compressed(CompressionEncoding::Gzip);
         }
-        Client::new(stub, &self.endpoint)
+        Client {
+            stub,
+            endpoint: self.endpoint.clone(),
+            reconnect: self.reconnect.clone(),
+        }
     }
 
     fn endpoint(&self) -> Result<Endpoint, Error> {

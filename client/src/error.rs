@@ -20,7 +20,8 @@ use crate::{pb, request::Deadline};
 ///   `https://` also: the certificate is not one the client trusts.
 /// * [`Server`](Self::Server): the server answered with an error;
 ///   [`ServerError`] says which and what to do.
-/// * [`Cut`](Self::Cut): the connection or the server went away in the middle.
+/// * [`Cut`](Self::Cut): the connection or the server went away in the middle,
+///   and did not come back within the bounds of [`Reconnect`](crate::Reconnect).
 ///   The turn may have run on: ask [`Client::turn`](crate::Client::turn).
 /// * [`DeadlineExceeded`](Self::DeadlineExceeded): the time that the caller
 ///   gave is over; the server is told by the same deadline.
@@ -61,6 +62,17 @@ pub enum Error {
         #[source]
         source: Option<Box<Status>>,
     },
+    /// Events of the stream are gone for good: the server kept them no longer when
+    /// the connection stood again. The stream goes on after them.
+    #[error("{missing} events after event {last_sequence} are gone for good")]
+    EventsLost {
+        /// The session.
+        session_id: String,
+        /// Sequence number of the last event before the gap.
+        last_sequence: i64,
+        /// How many events are gone.
+        missing: i64,
+    },
     /// The time that the caller gave the call is over.
     #[error("the call took longer than the {allowed:?} it was given")]
     DeadlineExceeded {
@@ -71,6 +83,9 @@ pub enum Error {
     /// receiving half says why.
     #[error("the conversation takes no more input")]
     Closed,
+    /// Another conversation took over the session's input; this one may read on.
+    #[error("another conversation took over the session's input")]
+    InputTakenOver,
     /// The server broke the contract.
     #[error("the server broke the contract: {0}")]
     Contract(&'static str),
@@ -129,7 +144,8 @@ impl Error {
             Self::Endpoint { .. } => Code::InvalidArgument,
             Self::Unreachable { .. } | Self::Cut { .. } => Code::Unavailable,
             Self::DeadlineExceeded { .. } => Code::DeadlineExceeded,
-            Self::Closed => Code::FailedPrecondition,
+            Self::EventsLost { .. } => Code::DataLoss,
+            Self::Closed | Self::InputTakenOver => Code::FailedPrecondition,
             Self::Contract(_) => Code::Internal,
         }
     }
@@ -140,9 +156,11 @@ impl Error {
         match self {
             Self::Server(error) => error.reason,
             Self::DeadlineExceeded { .. } => pb::ErrorReason::DeadlineExceeded,
+            Self::InputTakenOver => pb::ErrorReason::InputTakenOver,
             Self::Endpoint { .. }
             | Self::Unreachable { .. }
             | Self::Cut { .. }
+            | Self::EventsLost { .. }
             | Self::Closed
             | Self::Contract(_) => pb::ErrorReason::Unspecified,
         }
@@ -156,8 +174,10 @@ impl Error {
             Self::Endpoint { .. }
             | Self::Unreachable { .. }
             | Self::Cut { .. }
+            | Self::EventsLost { .. }
             | Self::DeadlineExceeded { .. }
             | Self::Closed
+            | Self::InputTakenOver
             | Self::Contract(_) => None,
         }
     }
@@ -180,8 +200,10 @@ impl Error {
             Self::Unreachable { .. } => true,
             Self::Endpoint { .. }
             | Self::Cut { .. }
+            | Self::EventsLost { .. }
             | Self::DeadlineExceeded { .. }
             | Self::Closed
+            | Self::InputTakenOver
             | Self::Contract(_) => false,
         }
     }

@@ -50,26 +50,35 @@
 //!
 //! # What holds everywhere
 //!
-//! * **An end is told.** A stream that breaks off before its turn has ended is
-//!   [`Error::Cut`], also where the transport says that all is well.
-//! * **Dropping is cancelling.** A dropped future, [`Turn`] or [`Conversation`]
-//!   closes the call at once; the turn follows
-//!   [`pb::StreamOptions::on_disconnect`].
+//! * **A lost connection is taken up again.** Streams go on where they were, without
+//!   loss or repeat; whoever wants to see it asks for [`Connection`], and
+//!   [`Reconnect`] has the bounds. Only failures of the way are tried again, never those of
+//!   a turn, and no turn is run twice.
+//! * **An end is told.** A stream that breaks off for good before its turn has ended is
+//!   [`Error::Cut`], also where the transport says that all is well; events that no server
+//!   has any more are [`Error::EventsLost`].
+//! * **Dropping is cancelling.** A dropped future or [`Turn`] cancels its turn, unless
+//!   [`pb::StreamOptions::on_disconnect`] says that it runs on. A dropped
+//!   [`Conversation`] closes its call at once, and its turn runs on unless that says otherwise.
 //! * **A deadline holds to the end.** A request's timeout bounds the whole
 //!   call, travels with it, and bounds the model calls behind it.
 //! * **Errors are typed.** [`Error::reason`] is an enum,
 //!   [`Error::is_retryable`] and [`Error::retry_delay`] say whether and when to
-//!   try again. Nothing is repeated by itself: the server repeats what is safe
-//!   to repeat.
+//!   try again.
 //! * **Servers may be newer.** Events that this version does not know are
 //!   skipped, and enum values that it does not know read as unspecified.
 
+mod backoff;
 mod client;
 mod connect;
 mod conversation;
+mod end;
 mod error;
 mod event;
+mod line;
 mod reader;
+mod reconnect;
+mod repeat;
 mod request;
 mod tools;
 mod turn;
@@ -81,6 +90,7 @@ pub use connect::Builder;
 pub use conversation::{Conversation, Receiver, Sender, Setup};
 pub use error::{Error, FieldViolation, ServerError};
 pub use event::{Event, Payload, text_of};
+pub use reconnect::{Connection, Reconnect};
 pub use request::Request;
 pub use tonic::Code;
 pub use tools::Tools;

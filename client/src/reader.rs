@@ -66,11 +66,6 @@ impl Reader {
         }
     }
 
-    /// The session, once an event told it.
-    pub(crate) fn session_id(&self) -> &str {
-        &self.session_id
-    }
-
     /// Whether a turn began that has not ended.
     pub(crate) fn is_turn_running(&self) -> bool {
         self.running_turn.is_some()

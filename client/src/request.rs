@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 
-use crate::pb;
+use crate::{Connection, Reconnect, line::Terms, pb, reconnect::Observer};
 
 /// One turn to run, for [`Client::invoke`](crate::Client::invoke) and
 /// [`Client::stream`](crate::Client::stream) alike.
@@ -34,6 +34,7 @@ pub struct Request {
 pub(crate) struct CallSettings {
     pub(crate) timeout: Option<Duration>,
     pub(crate) metadata: MetadataMap,
+    pub(crate) observer: Observer,
 }
 
 /// When a call is to be over.
@@ -70,6 +71,9 @@ impl Request {
 
     /// Names the request, so that a repeat of it acts once: 1 to 128
     /// characters, a UUID advised.
+    ///
+    /// A request without a name is given one, so that the client itself may
+    /// repeat it when the connection was lost.
     #[must_use]
     pub fn request_id(mut self, request_id: impl Into<String>) -> Self {
         self.message.request_id = request_id.into();
@@ -134,7 +138,18 @@ impl Request {
         self
     }
 
+    /// Has the function told when the connection is lost and stands again.
+    ///
+    /// It is called between two events, and holds them up for as long as it takes.
+    #[must_use]
+    pub fn on_connection(mut self, observe: impl Fn(Connection) + Send + Sync + 'static) -> Self {
+        self.call.observer = Observer::new(observe);
+        self
+    }
+
     /// Bounds the whole call, to its last event; none by default.
+    ///
+    /// All attempts of a call that lost its connection share it.
     ///
     /// Travels to the server as the call's deadline, which holds for the turn
     /// and its model calls too. The client waits a quarter of a second longer
@@ -188,13 +203,29 @@ impl CallSettings {
         })
     }
 
+    /// What holds for all calls of a stream that begins at this moment.
+    pub(crate) fn terms(&self, endpoint: &str, reconnect: &Reconnect) -> Terms {
+        Terms {
+            endpoint: endpoint.to_owned(),
+            deadline: self.deadline(),
+            observer: self.observer.clone(),
+            reconnect: reconnect.clone(),
+        }
+    }
+
     /// Wraps a message in its call.
-    pub(crate) fn wrap<M>(&self, message: M) -> tonic::Request<M> {
+    pub(crate) fn wrap<M>(&self, message: M, deadline: Option<Deadline>) -> tonic::Request<M> {
         let mut request = tonic::Request::new(message);
         *request.metadata_mut() = self.metadata.clone();
-        if let Some(timeout) = self.timeout {
-            request.set_timeout(timeout);
+        if let Some(deadline) = deadline {
+            request.set_timeout(deadline.remaining());
         }
         request
+    }
+}
+
+impl Deadline {
+    fn remaining(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
     }
 }

@@ -16,7 +16,7 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    fake::{Fake, Running, soon},
+    fake::{Fake, Running, soon, timeout_of},
     script::{answer, numbered, ready, reply, result, started, text},
 };
 use pb::converse_request::Frame;
@@ -83,13 +83,11 @@ async fn every_flag_of_a_turn_travels() {
             temperature: Some(0.5),
             ..Default::default()
         }),
+        request_id: server.requests()[0].request_id.clone(),
         ..Default::default()
     };
     assert_eq!(server.requests(), [sent]);
-    assert_eq!(
-        server.headers()[0].get("grpc-timeout").unwrap(),
-        "30000000u"
-    );
+    assert_eq!(timeout_of(&server.headers()[0]), 30);
 }
 
 #[tokio::test]
@@ -495,22 +493,27 @@ async fn ctrl_c_in_a_chat_interrupts_the_answer_and_the_chat_goes_on() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn ctrl_c_ends_a_stream_with_130_and_cancels_the_call() {
+async fn ctrl_c_ends_a_stream_with_130_and_cancels_the_turn() {
     let (tx, mut cancelled) = tokio::sync::mpsc::channel(1);
     let server = Fake::default()
-        .stream(move |_, events| {
-            let tx = tx.clone();
-            async move {
-                for event in numbered([started(), text("Hel\n")]) {
-                    events.send(Ok(event)).await.unwrap();
-                }
-                events.closed().await;
-                tx.send(()).await.unwrap();
+        .stream(|_, events| async move {
+            for event in numbered([started(), text("Hel\n")]) {
+                events.send(Ok(event)).await.unwrap();
             }
+            events.closed().await;
+        })
+        .cancel_turn(move |_| {
+            tx.try_send(()).unwrap();
+            Ok(pb::CancelTurnResponse {
+                result: Some(result("")),
+            })
         })
         .start()
         .await;
-    let mut child = command(&server, &["stream", "hi"]).spawn().unwrap();
+    let mut child = command(&server, &["stream", "hi"])
+        .env("TAIWA_RECONNECT_FOR", "1m")
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     soon(lines.next_line()).await.unwrap();
 
@@ -691,6 +694,7 @@ fn command(server: &Running, arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env("TAIWA_ENDPOINT", &server.endpoint)
+        .env("TAIWA_RECONNECT_FOR", "0s")
         .env_remove("NO_COLOR")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -10,7 +10,10 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::{fake::Fake, script::reply};
+use crate::{
+    fake::{Fake, quick},
+    script::reply,
+};
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unreachable_at_once() {
@@ -34,7 +37,8 @@ async fn a_lazy_client_tells_it_with_the_first_call() {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
 
-    let client = Client::builder(&endpoint).connect_lazy().unwrap();
+    let builder = Client::builder(&endpoint).reconnect(quick());
+    let client = builder.connect_lazy().unwrap();
     let error = client.invoke("hi").await.unwrap_err();
 
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
@@ -132,7 +136,9 @@ async fn a_server_that_asks_for_a_certificate_is_shown_the_clients() {
         .invoke(|_| async { Ok(reply("known")) })
         .start_with_mutual_tls(&certificate, &key, &pem)
         .await;
-    let trusting = Client::builder(&server.endpoint).ca_certificate(&pem);
+    let trusting = Client::builder(&server.endpoint)
+        .reconnect(quick())
+        .ca_certificate(&pem);
 
     let known = trusting
         .clone()

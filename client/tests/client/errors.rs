@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use taiwa_client::{Client, Code, Error, pb};
+use taiwa_client::{Code, Error, pb};
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -114,6 +114,5 @@ async fn refused(status: Status) -> Error {
         .invoke(move |_| std::future::ready(Err(status.clone())))
         .start()
         .await;
-    let client = Client::connect(&server.endpoint).await.unwrap();
-    client.invoke("hi").await.unwrap_err()
+    server.client().await.invoke("hi").await.unwrap_err()
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use taiwa_client::pb;
+use taiwa_client::{Client, Reconnect, pb};
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
@@ -35,15 +35,18 @@ type Invoke = Arc<
         + Send
         + Sync,
 >;
-type Stream = Arc<dyn Fn(pb::InvokeRequest, Events) -> BoxFuture<'static, ()> + Send + Sync>;
+type Stream<Q> = Arc<dyn Fn(Q, Events) -> BoxFuture<'static, ()> + Send + Sync>;
 type Converse = Arc<dyn Fn(Frames, Events) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The behaviour of a server; what is not set answers UNIMPLEMENTED.
 #[derive(Clone, Default)]
 pub(crate) struct Fake {
     invoke: Option<Invoke>,
-    stream: Option<Stream>,
+    stream: Option<Stream<pb::InvokeRequest>>,
+    resume: Option<Stream<pb::ResumeStreamRequest>>,
     converse: Option<Converse>,
+    get_turn: Option<Unary<pb::GetTurnRequest, pb::GetTurnResponse>>,
+    cancel_turn: Option<Unary<pb::CancelTurnRequest, pb::CancelTurnResponse>>,
     count_tokens: Option<Unary<pb::CountTokensRequest, pb::CountTokensResponse>>,
     list_agents: Option<Unary<pb::ListAgentsRequest, pb::ListAgentsResponse>>,
     get_agent: Option<Unary<pb::GetAgentRequest, pb::GetAgentResponse>>,
@@ -76,6 +79,39 @@ impl Fake {
         self.stream = Some(Arc::new(move |request, events| {
             Box::pin(answer(request, events))
         }));
+        self
+    }
+
+    pub(crate) fn resume<F, Fut>(mut self, answer: F) -> Self
+    where
+        F: Fn(pb::ResumeStreamRequest, Events) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.resume = Some(Arc::new(move |request, events| {
+            Box::pin(answer(request, events))
+        }));
+        self
+    }
+
+    pub(crate) fn get_turn(
+        mut self,
+        answer: impl Fn(pb::GetTurnRequest) -> Result<pb::GetTurnResponse, Status>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.get_turn = Some(Arc::new(answer));
+        self
+    }
+
+    pub(crate) fn cancel_turn(
+        mut self,
+        answer: impl Fn(pb::CancelTurnRequest) -> Result<pb::CancelTurnResponse, Status>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.cancel_turn = Some(Arc::new(answer));
         self
     }
 
@@ -168,6 +204,11 @@ impl Fake {
 }
 
 impl Running {
+    /// A client that comes back at once when it lost its connection.
+    pub(crate) async fn client(&self) -> Client {
+        client_of(&self.endpoint, quick()).await
+    }
+
     /// Headers of the calls so far.
     pub(crate) fn headers(&self) -> Vec<MetadataMap> {
         self.fake.headers.lock().unwrap().clone()
@@ -177,6 +218,17 @@ impl Running {
     pub(crate) fn requests(&self) -> Vec<pb::InvokeRequest> {
         self.fake.requests.lock().unwrap().clone()
     }
+}
+
+/// Few attempts, with next to no time between them.
+pub(crate) fn quick() -> Reconnect {
+    let moment = Duration::from_millis(1);
+    Reconnect::default().attempts(4).delays(moment, moment)
+}
+
+pub(crate) async fn client_of(endpoint: &str, reconnect: Reconnect) -> Client {
+    let builder = Client::builder(endpoint).reconnect(reconnect);
+    builder.connect().await.unwrap()
 }
 
 impl Drop for Running {
@@ -214,6 +266,13 @@ impl tower::Service<http::Request<Body>> for Fake {
                         .server_streaming(StreamCall(fake), request)
                         .await
                 }
+                "ResumeStream" => {
+                    Grpc::new(ProstCodec::default())
+                        .server_streaming(ResumeCall(fake), request)
+                        .await
+                }
+                "GetTurn" => unary(fake.get_turn, request).await,
+                "CancelTurn" => unary(fake.cancel_turn, request).await,
                 "Converse" => {
                     Grpc::new(ProstCodec::default())
                         .streaming(ConverseCall(fake), request)
@@ -257,6 +316,22 @@ impl tonic::server::ServerStreamingService<pb::InvokeRequest> for StreamCall {
         self.0.requests.lock().unwrap().push(message.clone());
         Box::pin(ready(match self.0.stream.clone() {
             Some(stream) => Ok(events(|events| stream(message, events))),
+            None => Err(unimplemented_call()),
+        }))
+    }
+}
+
+struct ResumeCall(Fake);
+
+impl tonic::server::ServerStreamingService<pb::ResumeStreamRequest> for ResumeCall {
+    type Response = pb::Event;
+    type ResponseStream = ReceiverStream<Result<pb::Event, Status>>;
+    type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<pb::ResumeStreamRequest>) -> Self::Future {
+        let message = request.into_inner();
+        Box::pin(ready(match self.0.resume.clone() {
+            Some(resume) => Ok(events(|events| resume(message, events))),
             None => Err(unimplemented_call()),
         }))
     }
@@ -310,6 +385,13 @@ fn events(
     let (tx, rx) = mpsc::channel(4);
     tokio::spawn(handler(tx));
     Response::new(ReceiverStream::new(rx))
+}
+
+/// The seconds that a call was given, to the next whole one.
+pub(crate) fn timeout_of(headers: &MetadataMap) -> u64 {
+    let timeout = headers.get("grpc-timeout").unwrap().to_str().unwrap();
+    let microseconds: u64 = timeout.trim_end_matches('u').parse().unwrap();
+    microseconds.div_ceil(1_000_000)
 }
 
 fn unimplemented_call() -> Status {

@@ -13,5 +13,6 @@ mod connections;
 mod conversations;
 mod errors;
 mod fake;
+mod resuming;
 mod script;
 mod turns;

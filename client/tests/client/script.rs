@@ -81,3 +81,17 @@ pub(crate) fn reply(text: &str) -> pb::InvokeResponse {
         result: Some(result(text)),
     }
 }
+
+/// What a resumed stream begins with.
+pub(crate) fn resumed(after_sequence: i64, last_sequence: i64, missing_events: i64) -> pb::Event {
+    pb::Event {
+        payload: Some(Payload::StreamResumed(pb::StreamResumed {
+            session_id: "s1".to_owned(),
+            after_sequence,
+            last_sequence,
+            missing_events,
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use taiwa_client::{Client, Code, Error, Payload, Request, Tools, pb};
+use taiwa_client::{Client, Code, Error, Payload, Reconnect, Request, Tools, pb};
 use tokio::sync::mpsc;
 use tonic::Status;
 
 use crate::{
-    fake::{Events, Fake, soon},
+    fake::{Events, Fake, client_of, soon, timeout_of},
     script::{answer, ended, numbered, reply, result, started, text},
 };
 
@@ -24,11 +24,15 @@ async fn a_string_is_a_whole_request_and_the_reply_is_whole() {
 
     assert_eq!(got.text, "Hello.");
     assert_eq!(got.result, result("Hello."));
+    let requests = server.requests();
     let sent = pb::InvokeRequest {
         prompt: "hi".to_owned(),
+        // Made by the client, so that it may repeat the request.
+        request_id: requests[0].request_id.clone(),
         ..Default::default()
     };
-    assert_eq!(server.requests(), [sent]);
+    assert_eq!(requests[0].request_id.len(), 36);
+    assert_eq!(requests, [sent]);
 }
 
 #[tokio::test]
@@ -81,7 +85,7 @@ async fn every_setting_of_a_request_travels() {
     assert_eq!(server.requests(), [sent]);
     let headers = &server.headers()[0];
     assert_eq!(headers.get("x-caller").unwrap(), "me");
-    assert_eq!(headers.get("grpc-timeout").unwrap(), "30000000u");
+    assert_eq!(timeout_of(headers), 30);
 }
 
 #[tokio::test]
@@ -141,7 +145,7 @@ async fn an_event_that_this_version_does_not_know_is_skipped() {
 #[tokio::test]
 async fn a_stream_that_ends_ok_without_turn_ended_was_cut() {
     let server = streaming(|events| send(events, numbered([started(), text("Hel")]))).await;
-    let client = Client::connect(&server.endpoint).await.unwrap();
+    let client = client_of(&server.endpoint, Reconnect::off()).await;
 
     let mut turn = client.stream("hi").await.unwrap();
     let error = turn.finish().await.unwrap_err();
@@ -177,7 +181,7 @@ async fn a_connection_that_breaks_in_mid_turn_is_a_cut_with_its_cause() {
     })
     .await;
     proxy.lead_to(&server.endpoint);
-    let client = Client::connect(&proxy.endpoint).await.unwrap();
+    let client = client_of(&proxy.endpoint, Reconnect::off()).await;
 
     let mut turn = client.stream("hi").await.unwrap();
     kill.recv().await.unwrap();

@@ -70,6 +70,9 @@ pub(crate) struct Server {
         requires = "cert_file"
     )]
     pub(crate) key_file: Option<PathBuf>,
+    /// How long to go on trying when the connection is lost, such as 30s; 0s gives up at once
+    #[arg(long, global = true, env = "TAIWA_RECONNECT_FOR", value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
+    pub(crate) reconnect_for: Duration,
 }
 
 /// How answers are shown.

@@ -147,7 +147,10 @@ impl From<Error> for Failure {
             Error::DeadlineExceeded { .. } => {
                 Self::new(Exit::Deadline, chain(&error)).note("--timeout gives it longer")
             }
-            Error::Closed | Error::Contract(_) => Self::new(Exit::Other, chain(&error)),
+            Error::EventsLost { .. } => Self::new(Exit::Incomplete, chain(&error)),
+            Error::Closed | Error::InputTakenOver | Error::Contract(_) => {
+                Self::new(Exit::Other, chain(&error))
+            }
             _ => Self::new(Exit::Other, chain(&error)),
         }
     }

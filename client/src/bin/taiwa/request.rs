@@ -7,7 +7,7 @@ use std::{
 };
 
 use pb::content_block::Block;
-use taiwa_client::{Client, Request, pb};
+use taiwa_client::{Client, Reconnect, Request, pb};
 
 use crate::{
     args::{Asked, Server},
@@ -16,7 +16,14 @@ use crate::{
 
 /// Connects as the flags say.
 pub(crate) async fn connect(server: &Server) -> Result<Client, Failure> {
-    let mut builder = Client::builder(&server.endpoint);
+    let reconnect = if server.reconnect_for.is_zero() {
+        Reconnect::off()
+    } else {
+        // The time alone is the bound.
+        let patient = Reconnect::default().attempts(u32::MAX);
+        patient.within(server.reconnect_for)
+    };
+    let mut builder = Client::builder(&server.endpoint).reconnect(reconnect);
     if let Some(path) = &server.ca_file {
         builder = builder.ca_certificate(read(path)?);
     }

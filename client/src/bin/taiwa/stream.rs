@@ -1,8 +1,13 @@
 //! `taiwa stream`: the answer as it comes.
 
-use std::io::{self, Write as _};
+use std::{
+    future::ready,
+    io::{self, Write as _},
+    pin::pin,
+    time::Duration,
+};
 
-use taiwa_client::{Event, Turn, pb};
+use taiwa_client::{Error, Event, Turn, pb};
 
 use crate::{
     answer::Answer,
@@ -15,29 +20,49 @@ use crate::{
     spinner::Spinner,
 };
 
+/// How long a command that was told to stop waits for the server to hear of it.
+const LEAVE: Duration = Duration::from_secs(2);
+
 pub(crate) async fn run(server: &Server, asked: Asked, output: &Output) -> Result<(), Failure> {
     let request = request(&asked)?;
     let spinner = Spinner::start(output, "waiting for the first words");
     let client = connect(server).await?;
+    let mut opening = pin!(client.stream(request));
     let mut turn = tokio::select! {
-        turn = client.stream(request) => turn?,
-        _ = tokio::signal::ctrl_c() => return Err(Failure::interrupted()),
+        turn = &mut opening => turn?,
+        _ = tokio::signal::ctrl_c() => {
+            cancel(opening).await;
+            return Err(Failure::interrupted());
+        }
     };
     let mut printer = Printer::new(output, spinner)?;
     let outcome = tokio::select! {
-        outcome = print(&mut turn, &mut printer) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+        outcome = print(&mut turn, &mut printer) => Some(outcome),
+        _ = tokio::signal::ctrl_c() => None,
     };
     printer.end()?;
-    let result = turn.result();
-    if let Some(result) = result {
+    let result = turn.result().cloned();
+    if let Some(result) = &result {
         output.remark_on(result);
     }
-    outcome.map_err(|failure| match result {
+    // A failure to print leaves a turn that nobody reads, too.
+    cancel(ready(Ok(turn))).await;
+    let outcome = outcome.unwrap_or_else(|| Err(Failure::interrupted()));
+    outcome.map_err(|failure| match &result {
         Some(result) => failure.unless_whole(result),
         None => failure,
     })?;
-    result.and_then(Failure::of_result).map_or(Ok(()), Err)
+    result
+        .as_ref()
+        .and_then(Failure::of_result)
+        .map_or(Ok(()), Err)
+}
+
+/// Cancels a turn that has not ended; in vain where the server does not answer soon.
+async fn cancel(turn: impl Future<Output = Result<Turn, Error>>) {
+    let cancelled = tokio::time::timeout(LEAVE, async { turn.await?.cancel().await });
+    // Whoever leaves is told of nothing any more.
+    let _ = cancelled.await;
 }
 
 async fn print(turn: &mut Turn, printer: &mut Printer<'_>) -> Result<(), Failure> {
