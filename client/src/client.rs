@@ -7,7 +7,6 @@ use uuid::Uuid;
 use crate::{
     Builder, Conversation, Error, Reconnect, Request, Setup, Tools, Turn,
     pb::{self, agent_service_client::AgentServiceClient},
-    reader::Reader,
     repeat::{Failed, repeat},
     request::{CallSettings, Deadline},
 };
@@ -165,22 +164,16 @@ impl Client {
 
     /// Opens a live conversation of many turns, and waits until the session is ready.
     ///
+    /// A set-up without a `request_id` is given one, so that one whose answer was lost can be
+    /// repeated and opens the same session.
+    ///
     /// # Errors
     ///
     /// [`Error::Server`] when the set-up is refused, [`Error::Unreachable`]
     /// when the connection is gone, [`Error::Contract`] when the server does
     /// not begin with the session.
     pub async fn converse(&self, setup: impl Into<Setup>) -> Result<Conversation, Error> {
-        let Setup { message, call } = setup.into();
-        let (sender, frames) = crate::conversation::frames(message);
-        let deadline = call.deadline();
-        let answer = self
-            .stub
-            .clone()
-            .converse(call.wrap(frames, deadline))
-            .await;
-        let events = self.open(answer, deadline)?;
-        Conversation::open(sender, Reader::new(events, deadline)).await
+        Conversation::open(self.clone(), setup.into()).await
     }
 
     /// Reads the state and result of a turn; an empty `turn_id` means the
@@ -343,17 +336,6 @@ impl Client {
             turn_id: fact("turn_id").unwrap_or_default(),
             last_sequence: 0,
             source: Some(Box::new(broken)),
-        }
-    }
-
-    fn open<M>(
-        &self,
-        answer: Result<Response<M>, Status>,
-        deadline: Option<Deadline>,
-    ) -> Result<M, Error> {
-        match answer {
-            Ok(response) => Ok(response.into_inner()),
-            Err(status) => Err(Error::opening(status, &self.endpoint, deadline)),
         }
     }
 }

@@ -1,11 +1,18 @@
 //! A live conversation: many turns over one call, in both directions at once.
 
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use std::sync::Arc;
 
-use crate::{Error, Event, Tools, event::Payload, pb, reader::Reader};
+use crate::{
+    Client, Error, Event, Tools,
+    event::Payload,
+    line::{Line, Seen},
+    pb,
+};
 
 mod answers;
+mod dial;
+mod frames;
+mod outbox;
 mod receiver;
 mod sender;
 mod setup;
@@ -15,16 +22,24 @@ pub use sender::Sender;
 pub use setup::Setup;
 
 use answers::Answers;
-
-/// Frames that may wait for the transport: enough that a prompt and an
-/// interrupt never wait for each other, small since a frame may hold megabytes.
-const FRAMES_IN_WAITING: usize = 8;
+use dial::Dialer;
+use outbox::Outbox;
+use receiver::Acks;
 
 /// A live conversation, as [`Client::converse`](crate::Client::converse) opens it.
 ///
 /// Speaking and listening do not wait for each other: a prompt, a change of
 /// settings or an interrupt may be sent while an answer streams. To do both
 /// from two tasks, [`split`](Self::split) it. Dropping it ends the call.
+///
+/// When the connection is lost, or the server stops, the conversation goes on where it was over
+/// another one, as [`Reconnect`](crate::Reconnect) says: events come without loss or repeat, and
+/// frames whose receipt has not come are sent again. A second receipt of a frame is left out, as
+/// is the refusal of one that is sent again.
+///
+/// The server lets one stream at a time give input to a session. When another takes it over, that
+/// is told by [`Payload::GoAway`], sending fails with [`Error::InputTakenOver`], and the events
+/// still come; the input is not taken back.
 #[derive(Debug)]
 #[must_use = "dropping it ends the call"]
 pub struct Conversation {
@@ -34,17 +49,24 @@ pub struct Conversation {
     answers: Answers,
 }
 
-/// Makes the way for frames, with the set-up as the first: a server may wait
-/// for it before it begins its answer.
-pub(crate) fn frames(setup: pb::SessionSetup) -> (Sender, ReceiverStream<pb::ConverseRequest>) {
-    let (tx, rx) = mpsc::channel(FRAMES_IN_WAITING);
-    let sender = Sender::new(tx, setup);
-    (sender, ReceiverStream::new(rx))
-}
-
 impl Conversation {
-    pub(crate) async fn open(sender: Sender, reader: Reader) -> Result<Self, Error> {
-        let mut receiver = Receiver::new(reader, sender.watch());
+    pub(crate) async fn open(client: Client, setup: Setup) -> Result<Self, Error> {
+        let Setup {
+            mut message,
+            call,
+            acks,
+        } = setup;
+        client.name(&mut message.request_id);
+        let terms = call.terms(&client.endpoint, &client.reconnect);
+        let seen = Seen {
+            last_sequence: message.resume_after_sequence.unwrap_or(0),
+            ..Seen::default()
+        };
+        let outbox = Arc::new(Outbox::new(client.reconnect.is_on()));
+        let dialer = Dialer::new(client, message, call, terms.deadline, Arc::clone(&outbox));
+        let line = Line::new(dialer, terms, seen);
+        let mut receiver = Receiver::new(line, Arc::clone(&outbox), Acks::new(acks));
+        let sender = Sender::new(outbox);
         let broken = Error::Contract("a conversation must begin with session_ready");
         let Some(event) = receiver.next().await? else {
             return Err(broken);
@@ -87,14 +109,16 @@ impl Conversation {
     ///
     /// [`Error::Server`] when the server ends the conversation with an error;
     /// [`Error::Cut`] when the stream broke off, or ended although nobody
-    /// had finished it; [`Error::DeadlineExceeded`] when the set-up's timeout passed.
+    /// had finished it, and could not be resumed; [`Error::DeadlineExceeded`] when the set-up's
+    /// timeout passed. After these it gives none. [`Error::EventsLost`] when it was resumed too
+    /// late to have all events; it goes on after that.
     ///
     /// # Cancel safety
     ///
     /// No event and no tool's result is lost when the future is dropped.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
-            let may_send = self.sender.is_some() && self.answers.has_result();
+            let result = self.answers.next_result().cloned();
             tokio::select! {
                 event = self.receiver.next() => {
                     if let Ok(Some(event)) = &event {
@@ -102,12 +126,12 @@ impl Conversation {
                     }
                     return event;
                 }
-                permit = reserve(self.sender.as_ref()), if may_send => {
-                    if let (Some(permit), Some(result)) = (permit, self.answers.take_result()) {
-                        permit.send(sender::frame(pb::converse_request::Frame::ToolResult(result)));
-                    } else {
-                        // The call has ended, and the receiving half says how.
+                sent = answer(self.sender.as_ref(), result.as_ref()), if result.is_some() => {
+                    if sent.is_err() {
+                        // The receiving half says how the conversation ended.
                         self.answers.abandon();
+                    } else {
+                        self.answers.remove_result();
                     }
                 }
                 () = self.answers.collect(), if self.answers.is_running() => {}
@@ -120,7 +144,8 @@ impl Conversation {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] after [`finish`](Self::finish) or when the call has ended.
+    /// [`Error::Closed`] after [`finish`](Self::finish) or when the conversation has ended;
+    /// [`Error::InputTakenOver`] when another took over its input.
     pub async fn send_prompt(&self, prompt: impl Into<String>) -> Result<String, Error> {
         self.sender()?.send_prompt(prompt).await
     }
@@ -161,6 +186,22 @@ impl Conversation {
         self.sender()?.update(update).await
     }
 
+    /// Sends a frame as it is, as [`Sender::send_frame`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_prompt`](Self::send_prompt).
+    pub async fn send_frame(&self, frame: pb::ConverseRequest) -> Result<String, Error> {
+        self.sender()?.send_frame(frame).await
+    }
+
+    /// Sequence number of the last event that was given: with it
+    /// [`Setup::resume_after`] goes on in another process.
+    #[must_use]
+    pub fn last_sequence(&self) -> i64 {
+        self.receiver.last_sequence()
+    }
+
     /// Says that no more input follows; running and queued turns finish, and
     /// then [`next`](Self::next) gives none.
     ///
@@ -184,6 +225,9 @@ impl Conversation {
     }
 }
 
-async fn reserve(sender: Option<&Sender>) -> Option<mpsc::Permit<'_, pb::ConverseRequest>> {
-    sender?.reserve().await
+async fn answer(sender: Option<&Sender>, result: Option<&pb::ToolResult>) -> Result<(), Error> {
+    let (Some(sender), Some(result)) = (sender, result) else {
+        return Err(Error::Closed);
+    };
+    sender.tool_result(result.clone()).await.map(drop)
 }

@@ -76,7 +76,6 @@ mod end;
 mod error;
 mod event;
 mod line;
-mod reader;
 mod reconnect;
 mod repeat;
 mod request;

@@ -31,12 +31,13 @@ impl Answers {
         !self.running.is_empty()
     }
 
-    pub(super) fn has_result(&self) -> bool {
-        !self.results.is_empty()
+    /// The oldest result that is not sent.
+    pub(super) fn next_result(&self) -> Option<&pb::ToolResult> {
+        self.results.front()
     }
 
-    pub(super) fn take_result(&mut self) -> Option<pb::ToolResult> {
-        self.results.pop_front()
+    pub(super) fn remove_result(&mut self) {
+        self.results.pop_front();
     }
 
     /// Drops what can no longer be told anybody.

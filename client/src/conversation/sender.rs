@@ -1,12 +1,18 @@
 //! The sending half of a conversation.
 
-use tokio::sync::mpsc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use uuid::Uuid;
 
 use crate::{
     Error,
     pb::{self, converse_request::Frame},
 };
+
+use super::{frames::Frames, outbox::Outbox};
 
 /// The sending half of a conversation.
 ///
@@ -15,33 +21,33 @@ use crate::{
 /// [`Payload::FrameRejected`](crate::Payload::FrameRejected) with the name that
 /// the methods give. Dropping the half closes it as [`finish`](Self::finish) does.
 ///
+/// A frame is kept until then, and sent again by the same name when the connection is lost, so
+/// that it acts once. At most 256 frames or 16 MiB wait for their receipts; a sender then waits
+/// too, until the receiving half has read some.
+///
 /// # Cancel safety
 ///
 /// A frame whose future is dropped before it is done was not sent.
 #[derive(Debug)]
 pub struct Sender {
-    tx: mpsc::Sender<pb::ConverseRequest>,
+    outbox: Arc<Outbox>,
+    names: Names,
 }
 
-/// Names a frame and wraps it.
-pub(super) fn frame(frame: Frame) -> pb::ConverseRequest {
-    pb::ConverseRequest {
-        frame_id: Uuid::new_v4().simple().to_string(),
-        frame: Some(frame),
-    }
+/// Names for frames, none twice in a session.
+#[derive(Debug)]
+struct Names {
+    prefix: String,
+    next: AtomicU64,
 }
 
 impl Sender {
-    /// Begins with the set-up, for which a fresh channel has room.
-    pub(super) fn new(tx: mpsc::Sender<pb::ConverseRequest>, setup: pb::SessionSetup) -> Self {
-        let first = pb::ConverseRequest {
-            // The set-up is answered by session_ready.
-            frame_id: String::new(),
-            frame: Some(Frame::Setup(setup)),
+    pub(super) fn new(outbox: Arc<Outbox>) -> Self {
+        let names = Names {
+            prefix: Uuid::new_v4().simple().to_string(),
+            next: AtomicU64::new(1),
         };
-        let sent = tx.try_send(first);
-        debug_assert!(sent.is_ok(), "a fresh channel has room");
-        Self { tx }
+        Self { outbox, names }
     }
 
     /// Sends plain text; starts a turn, or does what the input policy says
@@ -49,7 +55,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the call has ended.
+    /// [`Error::Closed`] when the conversation has ended, [`Error::InputTakenOver`] when another
+    /// took its input over.
     pub async fn send_prompt(&self, prompt: impl Into<String>) -> Result<String, Error> {
         self.send(Frame::Prompt(prompt.into())).await
     }
@@ -58,7 +65,7 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the call has ended.
+    /// As [`send_prompt`](Self::send_prompt).
     pub async fn send_input(&self, input: pb::UserInput) -> Result<String, Error> {
         self.send(Frame::Input(input)).await
     }
@@ -67,7 +74,7 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the call has ended.
+    /// As [`send_prompt`](Self::send_prompt).
     pub async fn tool_result(&self, result: pb::ToolResult) -> Result<String, Error> {
         self.send(Frame::ToolResult(result)).await
     }
@@ -76,7 +83,7 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the call has ended.
+    /// As [`send_prompt`](Self::send_prompt).
     pub async fn interrupt(&self) -> Result<String, Error> {
         self.send(Frame::Interrupt(pb::Interrupt::default())).await
     }
@@ -85,7 +92,7 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the call has ended.
+    /// As [`send_prompt`](Self::send_prompt).
     pub async fn update(&self, update: pb::SessionUpdate) -> Result<String, Error> {
         self.send(Frame::Update(update)).await
     }
@@ -96,19 +103,51 @@ impl Sender {
         drop(self);
     }
 
-    pub(super) async fn reserve(&self) -> Option<mpsc::Permit<'_, pb::ConverseRequest>> {
-        self.tx.reserve().await.ok()
+    /// Sends a frame as it is, by its own name if it has one.
+    ///
+    /// A name must be unique in the session; the server takes a second frame of the same name for
+    /// the first. An ack has neither name nor receipt, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_prompt`](Self::send_prompt).
+    pub async fn send_frame(&self, mut frame: pb::ConverseRequest) -> Result<String, Error> {
+        if let Some(Frame::Ack(ack)) = frame.frame {
+            self.ack(ack.sequence);
+            return Ok(String::new());
+        }
+        if frame.frame_id.is_empty() {
+            frame.frame_id = self.names.next();
+        }
+        let frame_id = frame.frame_id.clone();
+        self.outbox.push(frame).await?;
+        Ok(frame_id)
     }
 
-    /// Lets the receiving half know whether the sending half still stands.
-    pub(super) fn watch(&self) -> mpsc::WeakSender<pb::ConverseRequest> {
-        self.tx.downgrade()
+    /// Tells the server that events up to this one have been handled, so that it may forget them;
+    /// for those who switched [`Setup::acks`](crate::Setup::acks) off.
+    pub fn ack(&self, sequence: i64) {
+        self.outbox.with(|frames| frames.acknowledge(sequence));
     }
 
     async fn send(&self, content: Frame) -> Result<String, Error> {
-        let frame = frame(content);
-        let frame_id = frame.frame_id.clone();
-        self.tx.send(frame).await.map_err(|_ended| Error::Closed)?;
-        Ok(frame_id)
+        let frame = pb::ConverseRequest {
+            frame_id: String::new(),
+            frame: Some(content),
+        };
+        self.send_frame(frame).await
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.outbox.with(Frames::close);
+    }
+}
+
+impl Names {
+    fn next(&self) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number}", self.prefix)
     }
 }

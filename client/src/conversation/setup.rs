@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 
-use crate::{Tools, pb, request::CallSettings};
+use crate::{Connection, Tools, pb, reconnect::Observer, request::CallSettings};
 
 /// How a conversation is opened; the default talks to the server's default
 /// agent in a fresh session.
 ///
 /// What has no method here is set on the message itself:
 /// `Setup::from(pb::SessionSetup { … })`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Setup {
     pub(crate) message: pb::SessionSetup,
     pub(crate) call: CallSettings,
+    pub(crate) acks: bool,
 }
 
 impl Setup {
@@ -62,6 +63,37 @@ impl Setup {
         self
     }
 
+    /// Resumes a session that exists: its events after this one come first, then live ones; zero
+    /// means all that are kept.
+    ///
+    /// The first event then is [`Payload::StreamResumed`](crate::Payload::StreamResumed), which
+    /// says whether some are gone.
+    #[must_use]
+    pub fn resume_after(mut self, sequence: i64) -> Self {
+        self.message.resume_after_sequence = Some(sequence);
+        self
+    }
+
+    /// Tells the server now and then which events have arrived, so that it may forget them; on by
+    /// default, at the end of each turn and every 256 events.
+    ///
+    /// Off for those who keep a cursor of their own:
+    /// [`Sender::ack`](crate::Sender::ack) then tells the server.
+    #[must_use]
+    pub fn acks(mut self, on: bool) -> Self {
+        self.acks = on;
+        self
+    }
+
+    /// Has the function told when the connection is lost and stands again.
+    ///
+    /// It is called between two events, and holds them up for as long as it takes.
+    #[must_use]
+    pub fn on_connection(mut self, observe: impl Fn(Connection) + Send + Sync + 'static) -> Self {
+        self.call.observer = Observer::new(observe);
+        self
+    }
+
     /// Bounds the whole conversation, all its turns together; none by default.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -82,6 +114,13 @@ impl From<pb::SessionSetup> for Setup {
         Self {
             message,
             call: CallSettings::default(),
+            acks: true,
         }
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::from(pb::SessionSetup::default())
     }
 }

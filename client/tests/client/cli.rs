@@ -17,7 +17,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     fake::{Fake, Running, soon, timeout_of},
-    script::{answer, numbered, ready, reply, result, started, text},
+    script::{Log, answer, numbered, ready, reply, result, started, text},
 };
 use pb::converse_request::Frame;
 
@@ -386,7 +386,13 @@ async fn chat_in_json_tells_every_event() {
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
         .map(|event| {
-            let keys = ["turnStarted", "textDelta", "turnEnded", "sessionReady"];
+            let keys = [
+                "turnStarted",
+                "textDelta",
+                "turnEnded",
+                "sessionReady",
+                "frameAccepted",
+            ];
             keys.into_iter()
                 .find(|key| event.get(key).is_some())
                 .unwrap()
@@ -395,7 +401,13 @@ async fn chat_in_json_tells_every_event() {
         .collect();
     assert_eq!(
         kinds,
-        ["sessionReady", "turnStarted", "textDelta", "turnEnded"]
+        [
+            "sessionReady",
+            "frameAccepted",
+            "turnStarted",
+            "textDelta",
+            "turnEnded"
+        ]
     );
 }
 
@@ -404,6 +416,7 @@ async fn chat_goes_on_after_a_refused_prompt_and_says_so_in_the_end() {
     let server = Fake::default()
         .converse(|mut frames, events| async move {
             events.send(Ok(ready())).await.unwrap();
+            let mut log = Log::default();
             while let Ok(Some(frame)) = frames.message().await {
                 let event = match frame.frame {
                     Some(Frame::Prompt(prompt)) if prompt == "bad" => {
@@ -417,9 +430,9 @@ async fn chat_goes_on_after_a_refused_prompt_and_says_so_in_the_end() {
                             frame_id: frame.frame_id,
                             error: Some(error),
                         };
-                        numbered([Payload::FrameRejected(rejected)])
+                        log.numbered([Payload::FrameRejected(rejected)])
                     }
-                    Some(Frame::Prompt(_)) => answer(&["good"]),
+                    Some(Frame::Prompt(_)) => log.answer(&frame.frame_id, &["good"]),
                     _ => Vec::new(),
                 };
                 for event in event {
@@ -442,10 +455,11 @@ async fn ctrl_c_in_a_chat_interrupts_the_answer_and_the_chat_goes_on() {
     let server = Fake::default()
         .converse(|mut frames, events| async move {
             events.send(Ok(ready())).await.unwrap();
+            let mut log = Log::default();
             while let Ok(Some(frame)) = frames.message().await {
                 let said = match frame.frame {
                     Some(Frame::Prompt(prompt)) if prompt == "long" => {
-                        numbered([started(), text("on and on\n")])
+                        log.numbered([started(), text("on and on\n")])
                     }
                     Some(Frame::Interrupt(_)) => {
                         let interrupted = pb::TurnResult {
@@ -453,9 +467,9 @@ async fn ctrl_c_in_a_chat_interrupts_the_answer_and_the_chat_goes_on() {
                             stop_reason: pb::StopReason::Interrupted.into(),
                             ..result("on and on\n")
                         };
-                        numbered([Payload::TurnEnded(interrupted.into())])
+                        log.numbered([Payload::TurnEnded(interrupted.into())])
                     }
-                    Some(Frame::Prompt(_)) => answer(&["short"]),
+                    Some(Frame::Prompt(_)) => log.answer(&frame.frame_id, &["short"]),
                     _ => Vec::new(),
                 };
                 for event in said {
@@ -659,6 +673,7 @@ async fn echo() -> Running {
         .converse(|mut frames, events| async move {
             let mut policy = "";
             let mut number = 0;
+            let mut log = Log::default();
             while let Ok(Some(frame)) = frames.message().await {
                 let said = match frame.frame {
                     Some(Frame::Setup(setup)) => {
@@ -667,7 +682,7 @@ async fn echo() -> Running {
                     }
                     Some(Frame::Prompt(prompt)) => {
                         number += 1;
-                        answer(&[&format!("{policy} {number}: {prompt}")])
+                        log.answer(&frame.frame_id, &[&format!("{policy} {number}: {prompt}")])
                     }
                     _ => Vec::new(),
                 };

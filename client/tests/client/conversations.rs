@@ -1,13 +1,13 @@
 //! Converse.
 
 use serde_json::json;
-use taiwa_client::{Client, Error, Payload, Setup, Tools, pb};
+use taiwa_client::{Client, Error, Payload, Reconnect, Setup, Tools, pb};
 use tokio::sync::mpsc;
 use tonic::Status;
 
 use crate::{
-    fake::{Events, Fake, Frames, Running, soon},
-    script::{answer, ended, numbered, ready, started, text},
+    fake::{Events, Fake, Frames, Running, client_of, soon},
+    script::{Log, accepted, answer, ended, numbered, ready, started, text},
 };
 use pb::converse_request::Frame;
 
@@ -88,8 +88,16 @@ async fn frames_are_named_and_arrive_as_what_they_are() {
         .collect();
     assert_eq!(names, sent);
     let contents: Vec<_> = got.into_iter().filter_map(|frame| frame.frame).collect();
+    let Frame::Setup(setup) = &contents[0] else {
+        panic!("{contents:?}");
+    };
+    let setup = pb::SessionSetup {
+        // Made by the client, so that it may repeat the set-up.
+        request_id: setup.request_id.clone(),
+        ..Default::default()
+    };
     let expected = [
-        Frame::Setup(pb::SessionSetup::default()),
+        Frame::Setup(setup),
         Frame::Prompt("hi".to_owned()),
         Frame::Input(input),
         Frame::ToolResult(answer),
@@ -103,11 +111,12 @@ async fn frames_are_named_and_arrive_as_what_they_are() {
 async fn speaking_and_listening_go_on_at_once_in_two_tasks() {
     let server = conversing(|mut frames, events| async move {
         let _ = events.send(Ok(ready())).await;
-        let mut all = numbered([started(), text("a"), ended("a")]).into_iter();
-        send(&events, [all.next().unwrap(), all.next().unwrap()]).await;
+        let mut log = Log::default();
+        send(&events, log.numbered([started(), text("a")])).await;
         while let Ok(Some(frame)) = frames.message().await {
             if matches!(frame.frame, Some(Frame::Interrupt(_))) {
-                send(&events, [all.next().unwrap()]).await;
+                let end = [accepted(&frame.frame_id), ended("a")];
+                send(&events, log.numbered(end)).await;
             }
         }
     })
@@ -158,11 +167,13 @@ async fn tool_calls_are_answered_while_events_are_read() {
                 ..Default::default()
             })
         });
-        send(&events, numbered([started()].into_iter().chain(calls))).await;
+        let mut log = Log::default();
+        send(&events, log.numbered([started()].into_iter().chain(calls))).await;
         let mut answers = Vec::new();
         while answers.len() < 3 {
             let frame = frames.message().await.unwrap().unwrap();
             if let Some(Frame::ToolResult(result)) = frame.frame {
+                send(&events, log.numbered([accepted(&frame.frame_id)])).await;
                 answers.push(format!(
                     "{}={} {}",
                     result.tool_call_id, result.text, result.is_error
@@ -171,7 +182,7 @@ async fn tool_calls_are_answered_while_events_are_read() {
         }
         answers.sort();
         let summary = format!("{declared}: {}", answers.join(", "));
-        send(&events, numbered([text(&summary), ended(&summary)])).await;
+        send(&events, log.numbered([text(&summary), ended(&summary)])).await;
         while let Ok(Some(_)) = frames.message().await {}
     })
     .await;
@@ -226,7 +237,8 @@ async fn a_cancelled_tool_call_is_stopped_and_not_answered() {
             executor: pb::ToolExecutor::Client.into(),
             ..Default::default()
         });
-        send(&events, numbered([started(), call])).await;
+        let mut log = Log::default();
+        send(&events, log.numbered([started(), call])).await;
         let mut answered = false;
         while let Ok(Some(frame)) = frames.message().await {
             match frame.frame {
@@ -235,13 +247,14 @@ async fn a_cancelled_tool_call_is_stopped_and_not_answered() {
                     let cancelled = Payload::ToolCallsCancelled(pb::ToolCallsCancelled {
                         tool_call_ids: vec!["c1".to_owned()],
                     });
-                    send(&events, numbered([cancelled, ended("")])).await;
+                    let said = [accepted(&frame.frame_id), cancelled, ended("")];
+                    send(&events, log.numbered(said)).await;
                 }
                 _ => {}
             }
         }
         let said = if answered { "answered" } else { "not answered" };
-        send(&events, numbered([text(said)])).await;
+        send(&events, log.numbered([text(said)])).await;
     })
     .await;
     let client = Client::connect(&server.endpoint).await.unwrap();
@@ -317,7 +330,7 @@ async fn an_end_in_mid_turn_was_cut_even_after_half_closing() {
         while let Ok(Some(_)) = frames.message().await {}
     })
     .await;
-    let client = Client::connect(&server.endpoint).await.unwrap();
+    let client = client_of(&server.endpoint, Reconnect::off()).await;
 
     let mut conversation = client.converse(Setup::default()).await.unwrap();
     conversation.finish();
@@ -341,7 +354,7 @@ async fn an_end_that_nobody_asked_for_was_cut() {
         let _ = events.send(Ok(ready())).await;
     })
     .await;
-    let client = Client::connect(&server.endpoint).await.unwrap();
+    let client = client_of(&server.endpoint, Reconnect::off()).await;
 
     let mut conversation = client.converse(Setup::default()).await.unwrap();
     let error = soon(conversation.next()).await.unwrap_err();
@@ -371,6 +384,7 @@ async fn dropping_a_conversation_closes_the_call_at_the_server() {
 /// Answers each prompt, and names the set-up in the first answer.
 async fn echo() -> Running {
     conversing(|mut frames, events| async move {
+        let mut log = Log::default();
         let mut preface = String::new();
         let mut prompts = 0;
         while let Ok(Some(frame)) = frames.message().await {
@@ -384,7 +398,7 @@ async fn echo() -> Running {
                     prompts += 1;
                     let said = format!("{preface}you said {prompt}. ");
                     preface.clear();
-                    send(&events, answer(&[&said])).await;
+                    send(&events, log.answer(&frame.frame_id, &[&said])).await;
                 }
                 _ => {}
             }

@@ -13,6 +13,7 @@ mod connections;
 mod conversations;
 mod errors;
 mod fake;
+mod reconnecting;
 mod resuming;
 mod script;
 mod turns;

@@ -14,6 +14,40 @@ pub(crate) fn numbered(payloads: impl IntoIterator<Item = Payload>) -> Vec<pb::E
     events.map(event).collect()
 }
 
+/// The events of a session, numbered on from one to the next.
+#[derive(Default)]
+pub(crate) struct Log {
+    last: i64,
+}
+
+impl Log {
+    pub(crate) fn numbered(
+        &mut self,
+        payloads: impl IntoIterator<Item = Payload>,
+    ) -> Vec<pb::Event> {
+        let mut events = numbered(payloads);
+        for event in &mut events {
+            event.sequence += self.last;
+        }
+        self.last += i64::try_from(events.len()).unwrap();
+        events
+    }
+
+    /// The receipt of a frame, and a turn that says these pieces and ends well.
+    pub(crate) fn answer(&mut self, frame_id: &str, pieces: &[&str]) -> Vec<pb::Event> {
+        let turn = answer(pieces).into_iter().filter_map(|event| event.payload);
+        self.numbered([accepted(frame_id)].into_iter().chain(turn))
+    }
+}
+
+pub(crate) fn accepted(frame_id: &str) -> Payload {
+    Payload::FrameAccepted(pb::FrameAccepted {
+        frame_id: frame_id.to_owned(),
+        outcome: pb::FrameOutcome::Applied.into(),
+        ..Default::default()
+    })
+}
+
 /// A turn that says these pieces and ends well.
 pub(crate) fn answer(pieces: &[&str]) -> Vec<pb::Event> {
     let deltas = pieces.iter().map(|piece| text(piece));
