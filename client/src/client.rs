@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use crate::{
     Builder, Conversation, Error, Reconnect, Request, Setup, Tools, Turn,
-    pb::{self, agent_service_client::AgentServiceClient},
+    pb::{
+        self, agent_service_client::AgentServiceClient,
+        session_service_client::SessionServiceClient,
+    },
     repeat::{Failed, repeat},
     request::{CallSettings, Deadline},
 };
@@ -22,6 +25,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) stub: AgentServiceClient<Channel>,
+    pub(crate) sessions: SessionServiceClient<Channel>,
     pub(crate) endpoint: String,
     pub(crate) reconnect: Reconnect,
 }

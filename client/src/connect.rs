@@ -7,7 +7,10 @@ use tonic::{
     transport::{Certificate, ClientTlsConfig, Endpoint, Identity},
 };
 
-use crate::{Client, Error, Reconnect, pb::agent_service_client::AgentServiceClient};
+use crate::{
+    Client, Error, Reconnect,
+    pb::{agent_service_client::AgentServiceClient, session_service_client::SessionServiceClient},
+};
 
 /// Collects how a server is reached, then connects.
 ///
@@ -167,13 +170,16 @@ impl Builder {
     }
 
     fn client(&self, channel: tonic::transport::Channel) -> Client {
-        let mut stub =
-            AgentServiceClient::new(channel).max_decoding_message_size(self.max_message_bytes);
+        let most = self.max_message_bytes;
+        let mut stub = AgentServiceClient::new(channel.clone()).max_decoding_message_size(most);
+        let mut sessions = SessionServiceClient::new(channel).max_decoding_message_size(most);
         if self.gzip {
             stub = stub.accept_compressed(CompressionEncoding::Gzip);
+            sessions = sessions.accept_compressed(CompressionEncoding::Gzip);
         }
         Client {
             stub,
+            sessions,
             endpoint: self.endpoint.clone(),
             reconnect: self.reconnect.clone(),
         }

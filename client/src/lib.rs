@@ -4,6 +4,8 @@
 //! asked three ways: [`invoke`](Client::invoke) waits for the whole answer,
 //! [`stream`](Client::stream) gives its events as they happen, and
 //! [`converse`](Client::converse) holds a live conversation of many turns.
+//! The server keeps what was said: [`sessions`](Client::sessions) lists it and
+//! [`messages`](Client::messages) reads it.
 //!
 //! ```no_run
 //! use taiwa_client::{Client, Error, Payload, Request, Setup};
@@ -79,6 +81,7 @@ mod line;
 mod reconnect;
 mod repeat;
 mod request;
+mod sessions;
 mod tools;
 mod turn;
 

@@ -50,6 +50,11 @@ pub(crate) struct Fake {
     count_tokens: Option<Unary<pb::CountTokensRequest, pb::CountTokensResponse>>,
     list_agents: Option<Unary<pb::ListAgentsRequest, pb::ListAgentsResponse>>,
     get_agent: Option<Unary<pb::GetAgentRequest, pb::GetAgentResponse>>,
+    create_session: Option<Unary<pb::CreateSessionRequest, pb::CreateSessionResponse>>,
+    get_session: Option<Unary<pb::GetSessionRequest, pb::GetSessionResponse>>,
+    list_sessions: Option<Unary<pb::ListSessionsRequest, pb::ListSessionsResponse>>,
+    list_messages: Option<Unary<pb::ListMessagesRequest, pb::ListMessagesResponse>>,
+    delete_session: Option<Unary<pb::DeleteSessionRequest, pb::DeleteSessionResponse>>,
     headers: Arc<Mutex<Vec<MetadataMap>>>,
     requests: Arc<Mutex<Vec<pb::InvokeRequest>>>,
 }
@@ -159,6 +164,61 @@ impl Fake {
         self
     }
 
+    pub(crate) fn create_session(
+        mut self,
+        answer: impl Fn(pb::CreateSessionRequest) -> Result<pb::CreateSessionResponse, Status>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.create_session = Some(Arc::new(answer));
+        self
+    }
+
+    pub(crate) fn get_session(
+        mut self,
+        answer: impl Fn(pb::GetSessionRequest) -> Result<pb::GetSessionResponse, Status>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.get_session = Some(Arc::new(answer));
+        self
+    }
+
+    pub(crate) fn list_sessions(
+        mut self,
+        answer: impl Fn(pb::ListSessionsRequest) -> Result<pb::ListSessionsResponse, Status>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.list_sessions = Some(Arc::new(answer));
+        self
+    }
+
+    pub(crate) fn list_messages(
+        mut self,
+        answer: impl Fn(pb::ListMessagesRequest) -> Result<pb::ListMessagesResponse, Status>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.list_messages = Some(Arc::new(answer));
+        self
+    }
+
+    pub(crate) fn delete_session(
+        mut self,
+        answer: impl Fn(pb::DeleteSessionRequest) -> Result<pb::DeleteSessionResponse, Status>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.delete_session = Some(Arc::new(answer));
+        self
+    }
+
     pub(crate) async fn start(self) -> Running {
         self.listen(Server::builder(), "http").await
     }
@@ -190,7 +250,7 @@ impl Fake {
             "{scheme}://localhost:{}",
             listener.local_addr().unwrap().port()
         );
-        let routes = Routes::new(self.clone());
+        let routes = Routes::new(self.clone()).add_service(Sessions(self.clone()));
         let serving = server
             .add_routes(routes)
             .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
@@ -280,11 +340,38 @@ impl tower::Service<http::Request<Body>> for Fake {
                 }
                 "CountTokens" => unary(fake.count_tokens, request).await,
                 "ListAgents" => unary(fake.list_agents, request).await,
+                "CreateSession" => unary(fake.create_session, request).await,
+                "GetSession" => unary(fake.get_session, request).await,
+                "ListSessions" => unary(fake.list_sessions, request).await,
+                "ListMessages" => unary(fake.list_messages, request).await,
+                "DeleteSession" => unary(fake.delete_session, request).await,
                 "GetAgent" => unary(fake.get_agent, request).await,
                 _ => unimplemented_call().into_http(),
             };
             Ok(response)
         })
+    }
+}
+
+/// The other service of the same server; the calls' names do not meet.
+#[derive(Clone)]
+struct Sessions(Fake);
+
+impl NamedService for Sessions {
+    const NAME: &'static str = "taiwa.v1.SessionService";
+}
+
+impl tower::Service<http::Request<Body>> for Sessions {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        self.0.call(request)
     }
 }
 

@@ -16,4 +16,5 @@ mod fake;
 mod reconnecting;
 mod resuming;
 mod script;
+mod sessions;
 mod turns;

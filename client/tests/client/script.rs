@@ -129,3 +129,22 @@ pub(crate) fn resumed(after_sequence: i64, last_sequence: i64, missing_events: i
         ..Default::default()
     }
 }
+
+pub(crate) fn session(session_id: &str) -> pb::Session {
+    pb::Session {
+        session_id: session_id.to_owned(),
+        agent_id: "assistant".to_owned(),
+        state: pb::SessionState::Idle.into(),
+        message_count: 2,
+        ..Default::default()
+    }
+}
+
+pub(crate) fn message(role: pb::Role, text: &str) -> pb::Message {
+    let block = pb::content_block::Block::Text(text.to_owned());
+    pb::Message {
+        role: role.into(),
+        content: vec![pb::ContentBlock { block: Some(block) }],
+        ..Default::default()
+    }
+}
