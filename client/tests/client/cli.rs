@@ -1,6 +1,8 @@
 //! The `taiwa` command as it is built, against the fake: what it prints where,
 //! and with which exit code it ends.
 
+mod sessions;
+
 use std::{
     process::{Output, Stdio},
     time::Duration,

@@ -8,7 +8,7 @@ use crate::{
     failure::Failure,
     json::Json,
     output::Output,
-    render::{bold, dim},
+    render::{bold, dim, padded},
     request::connect,
 };
 
@@ -112,8 +112,4 @@ fn description(agent: &pb::Agent, painted: bool) -> String {
         format!("{name} {value}\n")
     };
     rows.map(line).collect()
-}
-
-fn padded(text: &str, columns: usize) -> String {
-    format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }

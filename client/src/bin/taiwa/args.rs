@@ -115,6 +115,8 @@ pub(crate) enum Command {
     Compare(Compare),
     /// List the agents of the server, or describe one
     Agents(Agents),
+    /// List, show, delete or export the conversations that the server keeps
+    Sessions(Sessions),
     /// Count the input tokens of a prompt without running it (CountTokens)
     Count(Asked),
 }
@@ -208,6 +210,62 @@ pub(crate) enum AgentsCommand {
     },
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sessions {
+    #[command(subcommand)]
+    pub(crate) command: Option<SessionsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// List them, newest first
+    List(Listed),
+    /// Describe one
+    Show {
+        /// The session's id
+        id: String,
+    },
+    /// Forget them, with all that was said
+    Delete {
+        /// The sessions' ids
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Write all that was said in one
+    Export(Export),
+}
+
+/// Which sessions are listed.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Listed {
+    /// Only those of this agent
+    #[arg(long, value_name = "ID")]
+    pub(crate) agent: Option<String>,
+    /// Only those with this label; may be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    pub(crate) labels: Vec<(String, String)>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// The session's id
+    pub(crate) id: String,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub(crate) format: Format,
+    /// Where to write it, instead of standard output; a file that is there is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Protobuf's JSON: nothing is left out
+    Json,
+    /// For people: tools' doings folded, files only named
+    Markdown,
+}
+
 impl WhileBusy {
     pub(crate) fn policy(self) -> pb::InputPolicy {
         match self {
@@ -231,6 +289,11 @@ impl Settings {
             ..Default::default()
         }
     }
+}
+
+fn label(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("it must be KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

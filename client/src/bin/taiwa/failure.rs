@@ -210,6 +210,9 @@ impl From<&ServerError> for Failure {
 fn advice(reason: pb::ErrorReason, code: Code) -> Option<&'static str> {
     match reason {
         pb::ErrorReason::AgentNotFound => Some("`taiwa agents` lists those that the server offers"),
+        pb::ErrorReason::SessionNotFound => {
+            Some("`taiwa sessions` lists those that the server keeps")
+        }
         pb::ErrorReason::TurnInProgress => {
             Some("another turn runs in this session; wait for it, or leave --session out")
         }

@@ -5,6 +5,7 @@ mod answer;
 mod args;
 mod chat;
 mod compare;
+
 mod count;
 mod failure;
 mod invoke;
@@ -14,6 +15,7 @@ mod output;
 mod render;
 mod request;
 mod screen;
+mod sessions;
 mod spinner;
 mod stream;
 
@@ -58,6 +60,7 @@ async fn run(mut args: Args, output: &Output) -> Result<(), Failure> {
         Command::Chat(chat) => chat::run(&args.server, chat, output).await,
         Command::Compare(compare) => compare::run(&args.server, compare, output).await,
         Command::Agents(agents) => agents::run(&args.server, agents, output).await,
+        Command::Sessions(sessions) => sessions::run(&args.server, sessions, output).await,
         Command::Count(asked) => count::run(&args.server, asked, output).await,
     }
 }

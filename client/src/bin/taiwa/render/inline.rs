@@ -57,6 +57,11 @@ impl Style {
     }
 }
 
+/// Text filled up with spaces to so many columns.
+pub(crate) fn padded(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
+}
+
 /// Paints text that is not the answer.
 pub(crate) fn dim(text: &str) -> String {
     DIM.paint(text)
