@@ -1,6 +1,7 @@
 //! The `taiwa` command as it is built, against the fake: what it prints where,
 //! and with which exit code it ends.
 
+mod resuming;
 mod sessions;
 
 use std::{

@@ -1,9 +1,12 @@
 //! `taiwa invoke`: the whole answer at once.
 
+use std::pin::pin;
+
 use taiwa_client::pb;
 
 use crate::{
     args::{Asked, Server},
+    connection,
     failure::Failure,
     json::Json,
     output::Output,
@@ -12,14 +15,22 @@ use crate::{
 };
 
 pub(crate) async fn run(server: &Server, asked: Asked, output: &Output) -> Result<(), Failure> {
-    let request = request(&asked)?;
+    let (observe, mut news) = connection::watch();
+    let request = request(&asked)?.on_connection(observe);
     let spinner = Spinner::start(output, "waiting for the whole answer");
     let client = connect(server).await?;
-    let reply = tokio::select! {
-        reply = client.invoke(request) => reply?,
-        _ = tokio::signal::ctrl_c() => return Err(Failure::interrupted()),
+    let mut asking = pin!(client.invoke(request));
+    let reply = loop {
+        tokio::select! {
+            reply = &mut asking => break reply?,
+            Some(remark) = news.recv() => spinner.aside(|| output.remark(&remark)),
+            _ = tokio::signal::ctrl_c() => return Err(Failure::interrupted()),
+        }
     };
     spinner.stop();
+    while let Ok(remark) = news.try_recv() {
+        output.remark(&remark);
+    }
     let result = reply.result.clone();
     if output.json {
         let response = pb::InvokeResponse::from(reply);

@@ -5,6 +5,7 @@ mod answer;
 mod args;
 mod chat;
 mod compare;
+mod connection;
 
 mod count;
 mod failure;

@@ -33,6 +33,11 @@ impl Spinner {
         Self { bar }
     }
 
+    /// Says something on standard error while the mark is out of the way.
+    pub(crate) fn aside(&self, say: impl FnOnce()) {
+        self.bar.suspend(say);
+    }
+
     /// Wipes the mark off, before something else is printed.
     pub(crate) fn stop(&self) {
         self.bar.finish_and_clear();

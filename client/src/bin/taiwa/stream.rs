@@ -8,13 +8,16 @@ use std::{
 };
 
 use taiwa_client::{Error, Event, Turn, pb};
+use tokio::sync::mpsc;
 
 use crate::{
     answer::Answer,
     args::{Asked, Server},
+    connection,
     failure::Failure,
     json::Json,
     output::Output,
+    render::dim,
     request::{connect, request},
     screen::Screen,
     spinner::Spinner,
@@ -24,7 +27,8 @@ use crate::{
 const LEAVE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(server: &Server, asked: Asked, output: &Output) -> Result<(), Failure> {
-    let request = request(&asked)?;
+    let (observe, mut news) = connection::watch();
+    let request = request(&asked)?.on_connection(observe);
     let spinner = Spinner::start(output, "waiting for the first words");
     let client = connect(server).await?;
     let mut opening = pin!(client.stream(request));
@@ -37,7 +41,7 @@ pub(crate) async fn run(server: &Server, asked: Asked, output: &Output) -> Resul
     };
     let mut printer = Printer::new(output, spinner)?;
     let outcome = tokio::select! {
-        outcome = print(&mut turn, &mut printer) => Some(outcome),
+        outcome = print(&mut turn, &mut printer, &mut news) => Some(outcome),
         _ = tokio::signal::ctrl_c() => None,
     };
     printer.end()?;
@@ -65,11 +69,30 @@ async fn cancel(turn: impl Future<Output = Result<Turn, Error>>) {
     let _ = cancelled.await;
 }
 
-async fn print(turn: &mut Turn, printer: &mut Printer<'_>) -> Result<(), Failure> {
-    while let Some(event) = turn.next().await? {
-        printer.print(event)?;
+async fn print(
+    turn: &mut Turn,
+    printer: &mut Printer<'_>,
+    news: &mut mpsc::Receiver<String>,
+) -> Result<(), Failure> {
+    let mut lost = None;
+    loop {
+        let event = tokio::select! {
+            // What became of the connection comes before what came over it.
+            biased;
+            Some(remark) = news.recv() => {
+                printer.remark(&remark)?;
+                continue;
+            }
+            event = turn.next() => event,
+        };
+        match event {
+            Ok(Some(event)) => printer.print(event)?,
+            Ok(None) => return lost.map_or(Ok(()), Err),
+            // The rest is worth reading; that it is not the whole is told in the end.
+            Err(error @ Error::EventsLost { .. }) => lost = Some(error.into()),
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(())
 }
 
 /// Puts events on standard output in the form that was asked for.
@@ -146,6 +169,25 @@ impl<'a> Printer<'a> {
                     *reasons = true;
                     write!(io::stderr().lock(), "{reasoning}")?;
                 }
+                Ok(())
+            }
+        }
+    }
+
+    /// Says something beside the answer, where it does not tear a line of it apart.
+    pub(crate) fn remark(&mut self, remark: &str) -> Result<(), Failure> {
+        match &mut self.form {
+            Form::Live { screen, answer } if !answer.is_empty() => {
+                let mut lines = answer.take_finished();
+                lines.push(dim(remark));
+                screen.draw(&lines, &answer.unfinished(), None)
+            }
+            Form::Plain { line_is_open, .. } if *line_is_open && self.output.terminal => {
+                self.output.remark(&format!("\n{remark}"));
+                Ok(())
+            }
+            Form::Json(_) | Form::Live { .. } | Form::Rendered(_) | Form::Plain { .. } => {
+                self.spinner.aside(|| self.output.remark(remark));
                 Ok(())
             }
         }

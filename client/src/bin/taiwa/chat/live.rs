@@ -7,12 +7,21 @@ use crossterm::{
     execute, terminal,
 };
 use taiwa_client::{Conversation, Error, Event, Receiver, Sender};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::{
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior, interval},
+};
 use tokio_stream::StreamExt as _;
 
-use crate::{failure::Failure, output::Output, render::dim, screen::Screen};
+use crate::{
+    failure::Failure,
+    output::Output,
+    render::{dim, red},
+    screen::Screen,
+};
 
 use super::{
+    Aside,
     editor::{Asks, Editor},
     transcript::Transcript,
 };
@@ -20,12 +29,19 @@ use super::{
 const HELP: &str = "Enter sends · Alt-Enter breaks the line · Ctrl-C interrupts · Ctrl-D ends";
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 
-pub(super) async fn run(conversation: Conversation, output: &Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    conversation: Conversation,
+    aside: Aside,
+    output: &Output,
+) -> Result<(), Failure> {
     let session = conversation.session();
     let greeting = format!("{} · session {}", session.agent_id, session.session_id);
     let mut transcript = Transcript::new(output);
     for line in [dim(&greeting), dim(HELP), String::new()] {
         transcript.say(line);
+    }
+    for line in &aside.recap {
+        transcript.say(dim(line));
     }
     let (sender, receiver) = conversation.split();
     let mut ticks = interval(Duration::from_millis(100));
@@ -35,6 +51,7 @@ pub(super) async fn run(conversation: Conversation, output: &Output) -> Result<(
         output,
         sender,
         receiver,
+        news: aside.news,
         keys: EventStream::new(),
         ticks,
         tick: 0,
@@ -54,6 +71,7 @@ struct Chat<'a> {
     output: &'a Output,
     sender: Option<Sender>,
     receiver: Receiver,
+    news: mpsc::Receiver<String>,
     keys: EventStream,
     ticks: Interval,
     tick: usize,
@@ -69,6 +87,7 @@ struct Chat<'a> {
 )]
 enum Happened {
     Event(Result<Option<Event>, Error>),
+    News(String),
     Key(Option<io::Result<Key>>),
     Tick,
 }
@@ -78,22 +97,26 @@ impl Chat<'_> {
         loop {
             self.draw()?;
             let happened = tokio::select! {
+                Some(remark) = self.news.recv() => Happened::News(remark),
                 event = self.receiver.next() => Happened::Event(event),
                 key = self.keys.next() => Happened::Key(key),
                 _ = self.ticks.tick(), if self.transcript.is_waiting() => Happened::Tick,
             };
             match happened {
-                Happened::Event(event) => match event? {
-                    Some(event) => self.transcript.follow(&event),
-                    None => return Ok(()),
-                },
+                Happened::Event(Ok(Some(event))) => self.transcript.follow(&event),
+                Happened::Event(Ok(None)) => return Ok(()),
+                Happened::Event(Err(error @ Error::EventsLost { .. })) => {
+                    self.transcript.say(red(&error.to_string()));
+                }
+                Happened::Event(Err(error)) => return Err(error.into()),
+                Happened::News(remark) => self.transcript.say(dim(&remark)),
                 Happened::Key(Some(key)) => {
                     if self.key(key?).await? {
                         return Ok(());
                     }
                 }
                 // The terminal is gone.
-                Happened::Key(None) => return Ok(()),
+                Happened::Key(None) => return Err(Failure::interrupted()),
                 Happened::Tick => self.tick = self.tick.wrapping_add(1),
             }
         }

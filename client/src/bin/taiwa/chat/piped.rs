@@ -1,10 +1,17 @@
 //! A conversation whose prompts are the lines of standard input; each waits
 //! for the answer to the one before.
 
+use std::{io, pin::Pin};
+
 use taiwa_client::{Conversation, Error, Event, Payload, pb};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    signal::ctrl_c,
+    sync::mpsc,
+};
 
 use crate::{
+    connection,
     failure::{Exit, Failure},
     json::Json,
     output::Output,
@@ -12,8 +19,16 @@ use crate::{
     stream::Printer,
 };
 
-pub(super) async fn run(mut conversation: Conversation, output: &Output) -> Result<(), Failure> {
-    let mut prompts = BufReader::new(tokio::io::stdin()).lines();
+use super::Aside;
+
+pub(super) async fn run(
+    conversation: Conversation,
+    aside: Aside,
+    output: &Output,
+) -> Result<(), Failure> {
+    for line in &aside.recap {
+        output.remark(line);
+    }
     let json = output.json.then(Json::new).transpose()?;
     if let Some(json) = &json {
         let opened = pb::Event {
@@ -22,85 +37,171 @@ pub(super) async fn run(mut conversation: Conversation, output: &Output) -> Resu
         };
         output.write(&json.line("Event", &opened)?)?;
     }
-    let mut failed = None;
-    loop {
-        let prompt = tokio::select! {
-            prompt = prompts.next_line() => prompt?,
-            event = conversation.next() => {
-                let event = event?.ok_or_else(cut_short)?;
-                told_between_turns(&event, json.as_ref(), output)?;
-                continue;
-            }
-            _ = tokio::signal::ctrl_c() => return Err(Failure::interrupted()),
-        };
-        let Some(prompt) = prompt else { break };
-        if prompt.trim().is_empty() {
-            continue;
-        }
-        if let Some(failure) = answer(&mut conversation, prompt, output).await? {
-            output.complain(failure.line(), &[]);
-            failed = Some(failure);
-        }
-    }
-    conversation.finish();
-    while let Some(event) = conversation.next().await? {
-        told_between_turns(&event, json.as_ref(), output)?;
-    }
-    match failed {
-        None => Ok(()),
-        Some(failure) => Err(Failure::new(failure.exit, "not every prompt was answered")),
-    }
+    let chat = Chat {
+        conversation,
+        news: aside.news,
+        interrupt: Box::pin(ctrl_c()),
+        json,
+        output,
+        failed: None,
+    };
+    chat.run().await
 }
 
-/// Sends a prompt and prints its answer; gives what kept it from being whole.
-async fn answer(
-    conversation: &mut Conversation,
-    prompt: String,
-    output: &Output,
-) -> Result<Option<Failure>, Failure> {
-    let frame_id = match conversation.send_prompt(prompt).await {
-        Ok(frame_id) => frame_id,
-        // The receiving half knows why it ended.
-        Err(Error::Closed) => String::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let spinner = Spinner::start(output, "waiting for the first words");
-    let mut printer = Printer::new(output, spinner)?;
-    let mut interrupted = false;
-    loop {
-        let event = tokio::select! {
-            event = conversation.next() => event,
-            _ = tokio::signal::ctrl_c() => {
-                if std::mem::replace(&mut interrupted, true) {
-                    printer.end()?;
-                    return Err(Failure::interrupted());
+struct Chat<'a> {
+    conversation: Conversation,
+    news: mpsc::Receiver<String>,
+    /// Listens all the time: a signal that nobody waits for would be lost.
+    interrupt: Pin<Box<dyn Future<Output = io::Result<()>>>>,
+    json: Option<Json>,
+    output: &'a Output,
+    /// What kept the last answer that is not whole from being so.
+    failed: Option<Failure>,
+}
+
+/// What happened beside the input.
+enum Happened {
+    Event(Event),
+    End,
+    /// Events are gone, and the conversation goes on.
+    Lost(Error),
+    News(String),
+    Interrupt,
+}
+
+impl Chat<'_> {
+    async fn run(mut self) -> Result<(), Failure> {
+        let mut prompts = BufReader::new(tokio::io::stdin()).lines();
+        loop {
+            let prompt = tokio::select! {
+                prompt = prompts.next_line() => prompt?,
+                happened = self.happens() => {
+                    if !self.between_turns(happened?)? {
+                        return Err(cut_short());
+                    }
+                    continue;
                 }
-                conversation.interrupt().await?;
+            };
+            let Some(prompt) = prompt else { break };
+            if prompt.trim().is_empty() {
                 continue;
             }
-        };
-        let event = match event {
-            Ok(Some(event)) => event,
-            Ok(None) => {
-                printer.end()?;
-                return Err(cut_short());
+            if let Some(failure) = self.answer(prompt).await? {
+                self.output.complain(failure.line(), &[]);
+                self.failed = Some(failure);
             }
-            Err(error) => {
-                printer.end()?;
-                return Err(error.into());
-            }
-        };
-        let rejected = rejection(&event, &frame_id);
-        let result = event.turn_ended().cloned();
-        printer.print(event)?;
-        if rejected.is_some() {
-            printer.end()?;
-            return Ok(rejected);
         }
+        self.conversation.finish();
+        loop {
+            let happened = self.happens().await?;
+            if !self.between_turns(happened)? {
+                break;
+            }
+        }
+        match self.failed {
+            None => Ok(()),
+            Some(failure) => Err(Failure::new(failure.exit, "not every prompt was answered")),
+        }
+    }
+
+    /// Waits for what comes next. Cancel-safe.
+    async fn happens(&mut self) -> Result<Happened, Failure> {
+        tokio::select! {
+            // What became of the connection comes before what came over it.
+            biased;
+            Some(remark) = self.news.recv() => Ok(Happened::News(remark)),
+            _ = &mut self.interrupt => {
+                self.interrupt = Box::pin(ctrl_c());
+                Ok(Happened::Interrupt)
+            }
+            event = self.conversation.next() => match event {
+                Ok(Some(event)) => Ok(Happened::Event(event)),
+                Ok(None) => Ok(Happened::End),
+                Err(error @ Error::EventsLost { .. }) => Ok(Happened::Lost(error)),
+                Err(error) => Err(error.into()),
+            }
+        }
+    }
+
+    /// Tells what happened while no answer is awaited; false at the end.
+    fn between_turns(&mut self, happened: Happened) -> Result<bool, Failure> {
+        match happened {
+            Happened::Event(event) => self.tell(event)?,
+            Happened::Lost(error) => self.output.remark(&error.to_string()),
+            Happened::News(remark) => self.output.remark(&remark),
+            Happened::Interrupt => return Err(Failure::interrupted()),
+            Happened::End => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn tell(&self, event: Event) -> Result<(), Failure> {
+        if let Some(json) = &self.json {
+            let event = pb::Event::from(event);
+            return self.output.write(&json.line("Event", &event)?);
+        }
+        if let Payload::GoAway(go_away) = &event.payload {
+            self.output.remark(connection::explain(go_away));
+        }
+        Ok(())
+    }
+
+    /// Sends a prompt and prints its answer; gives what kept it from being whole.
+    async fn answer(&mut self, prompt: String) -> Result<Option<Failure>, Failure> {
+        let frame_id = match self.conversation.send_prompt(prompt).await {
+            Ok(frame_id) => frame_id,
+            // The receiving half knows why it ended.
+            Err(Error::Closed) => String::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let spinner = Spinner::start(self.output, "waiting for the first words");
+        let mut printer = Printer::new(self.output, spinner)?;
+        let answered = self.follow(&frame_id, &mut printer).await;
+        printer.end()?;
+        let (result, failure) = answered?;
         if let Some(result) = result {
-            printer.end()?;
-            output.remark_on(&result);
-            return Ok(Failure::of_result(&result));
+            self.output.remark_on(&result);
+        }
+        Ok(failure)
+    }
+
+    /// Prints until the turn has ended, or the prompt was refused.
+    async fn follow(
+        &mut self,
+        frame_id: &str,
+        printer: &mut Printer<'_>,
+    ) -> Result<(Option<pb::TurnResult>, Option<Failure>), Failure> {
+        let mut interrupted = false;
+        let mut lost = None;
+        loop {
+            let event = match self.happens().await? {
+                Happened::Event(event) => event,
+                Happened::End => return Err(cut_short()),
+                Happened::Lost(error) => {
+                    lost = Some(Failure::from(error));
+                    continue;
+                }
+                Happened::News(remark) => {
+                    printer.remark(&remark)?;
+                    continue;
+                }
+                Happened::Interrupt if interrupted => return Err(Failure::interrupted()),
+                Happened::Interrupt => {
+                    interrupted = true;
+                    self.conversation.interrupt().await?;
+                    continue;
+                }
+            };
+            let rejected = rejection(&event, frame_id);
+            let result = event.turn_ended().cloned();
+            printer.print(event)?;
+            if rejected.is_some() {
+                return Ok((None, rejected));
+            }
+            if let Some(result) = result {
+                let failure = Failure::of_result(&result).or(lost);
+                return Ok((Some(result), failure));
+            }
         }
     }
 }
@@ -111,17 +212,6 @@ fn rejection(event: &Event, frame_id: &str) -> Option<Failure> {
     };
     let ours = rejected.frame_id.is_empty() || rejected.frame_id == frame_id;
     ours.then(|| Failure::from(Error::from(rejected.error.clone().unwrap_or_default())))
-}
-
-fn told_between_turns(event: &Event, json: Option<&Json>, output: &Output) -> Result<(), Failure> {
-    if let Some(json) = json {
-        let event = pb::Event::from(event.clone());
-        return output.write(&json.line("Event", &event)?);
-    }
-    if let Payload::GoAway(_) = &event.payload {
-        output.remark("the server is about to stop, and ends the conversation");
-    }
-    Ok(())
 }
 
 fn cut_short() -> Failure {

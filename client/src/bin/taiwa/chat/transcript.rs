@@ -4,6 +4,7 @@ use taiwa_client::{Event, Payload, pb};
 
 use crate::{
     answer::Answer,
+    connection,
     failure::Failure,
     output::Output,
     render::{bold, dim, red},
@@ -90,11 +91,7 @@ impl<'a> Transcript<'a> {
         match &event.payload {
             Payload::FrameAccepted(accepted) => self.accepted(accepted),
             Payload::FrameRejected(rejected) => self.rejected(rejected),
-            Payload::GoAway(_) => {
-                self.say(dim(
-                    "the server is about to stop, and ends the conversation",
-                ));
-            }
+            Payload::GoAway(go_away) => self.say(dim(connection::explain(go_away))),
             Payload::TurnStarted(started) => {
                 if let Some(pending) = self.take_pending(&started.frame_id) {
                     self.echo(&pending.prompt);
