@@ -8,6 +8,7 @@ use taiwa_client::{Client, Request, pb};
 use crate::{
     args::{Compare, Server},
     failure::Failure,
+    interrupt::Interrupt,
     output::Output,
     render::{bold, dim},
     request::{connect, request},
@@ -37,9 +38,10 @@ pub(crate) async fn run(server: &Server, compare: Compare, output: &Output) -> R
         let both = tokio::try_join!(whole(&client, request.clone()), streamed(&client, request))?;
         Ok::<_, Failure>(both.into())
     };
+    let mut interrupt = Interrupt::listen().await;
     let measured = tokio::select! {
         measured = measured => measured?,
-        _ = tokio::signal::ctrl_c() => return Err(Failure::interrupted()),
+        () = interrupt.pressed() => return Err(Failure::interrupted()),
     };
     spinner.stop();
     if output.json {

@@ -8,6 +8,7 @@ use crate::{
     args::{Asked, Server},
     connection,
     failure::Failure,
+    interrupt::Interrupt,
     json::Json,
     output::Output,
     request::{connect, request},
@@ -19,12 +20,13 @@ pub(crate) async fn run(server: &Server, asked: Asked, output: &Output) -> Resul
     let request = request(&asked)?.on_connection(observe);
     let spinner = Spinner::start(output, "waiting for the whole answer");
     let client = connect(server).await?;
+    let mut interrupt = Interrupt::listen().await;
     let mut asking = pin!(client.invoke(request));
     let reply = loop {
         tokio::select! {
             reply = &mut asking => break reply?,
             Some(remark) = news.recv() => spinner.aside(|| output.remark(&remark)),
-            _ = tokio::signal::ctrl_c() => return Err(Failure::interrupted()),
+            () = interrupt.pressed() => return Err(Failure::interrupted()),
         }
     };
     spinner.stop();

@@ -9,6 +9,7 @@ mod connection;
 
 mod count;
 mod failure;
+mod interrupt;
 mod invoke;
 mod json;
 mod offline;

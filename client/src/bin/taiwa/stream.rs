@@ -15,6 +15,7 @@ use crate::{
     args::{Asked, Server},
     connection,
     failure::Failure,
+    interrupt::Interrupt,
     json::Json,
     output::Output,
     render::dim,
@@ -31,10 +32,11 @@ pub(crate) async fn run(server: &Server, asked: Asked, output: &Output) -> Resul
     let request = request(&asked)?.on_connection(observe);
     let spinner = Spinner::start(output, "waiting for the first words");
     let client = connect(server).await?;
+    let mut interrupt = Interrupt::listen().await;
     let mut opening = pin!(client.stream(request));
     let mut turn = tokio::select! {
         turn = &mut opening => turn?,
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupt.pressed() => {
             cancel(opening).await;
             return Err(Failure::interrupted());
         }
@@ -42,7 +44,7 @@ pub(crate) async fn run(server: &Server, asked: Asked, output: &Output) -> Resul
     let mut printer = Printer::new(output, spinner)?;
     let outcome = tokio::select! {
         outcome = print(&mut turn, &mut printer, &mut news) => Some(outcome),
-        _ = tokio::signal::ctrl_c() => None,
+        () = interrupt.pressed() => None,
     };
     printer.end()?;
     let result = turn.result().cloned();

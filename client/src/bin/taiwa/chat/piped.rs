@@ -1,18 +1,16 @@
 //! A conversation whose prompts are the lines of standard input; each waits
 //! for the answer to the one before.
 
-use std::{io, pin::Pin};
-
 use taiwa_client::{Conversation, Error, Event, Payload, pb};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    signal::ctrl_c,
     sync::mpsc,
 };
 
 use crate::{
     connection,
     failure::{Exit, Failure},
+    interrupt::Interrupt,
     json::Json,
     output::Output,
     spinner::Spinner,
@@ -40,7 +38,7 @@ pub(super) async fn run(
     let chat = Chat {
         conversation,
         news: aside.news,
-        interrupt: Box::pin(ctrl_c()),
+        interrupt: Interrupt::listen().await,
         json,
         output,
         failed: None,
@@ -51,8 +49,7 @@ pub(super) async fn run(
 struct Chat<'a> {
     conversation: Conversation,
     news: mpsc::Receiver<String>,
-    /// Listens all the time: a signal that nobody waits for would be lost.
-    interrupt: Pin<Box<dyn Future<Output = io::Result<()>>>>,
+    interrupt: Interrupt,
     json: Option<Json>,
     output: &'a Output,
     /// What kept the last answer that is not whole from being so.
@@ -110,10 +107,7 @@ impl Chat<'_> {
             // What became of the connection comes before what came over it.
             biased;
             Some(remark) = self.news.recv() => Ok(Happened::News(remark)),
-            _ = &mut self.interrupt => {
-                self.interrupt = Box::pin(ctrl_c());
-                Ok(Happened::Interrupt)
-            }
+            () = self.interrupt.pressed() => Ok(Happened::Interrupt),
             event = self.conversation.next() => match event {
                 Ok(Some(event)) => Ok(Happened::Event(event)),
                 Ok(None) => Ok(Happened::End),
