@@ -166,6 +166,27 @@ impl Client {
         Turn::open(self.clone(), message, call).await
     }
 
+    /// Goes on with the events of a turn after a cursor, such as one that another process began
+    /// to read; zero means all that are kept.
+    ///
+    /// The first event is [`Payload::StreamResumed`](crate::Payload::StreamResumed), which says
+    /// whether some are gone; of a turn whose events are gone wholly,
+    /// [`Error::EventsLost`] and its end are left. Dropping it leaves the turn to run on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Server`] with `SESSION_NOT_FOUND` or `TURN_NOT_FOUND`, and with `INVALID_REQUEST`
+    /// for a cursor above the newest event.
+    pub async fn resume(
+        &self,
+        session_id: impl Into<String>,
+        turn_id: impl Into<String>,
+        after_sequence: i64,
+    ) -> Result<Turn, Error> {
+        let (session_id, turn_id) = (session_id.into(), turn_id.into());
+        Turn::resume(self.clone(), session_id, turn_id, after_sequence).await
+    }
+
     /// Opens a live conversation of many turns, and waits until the session is ready.
     ///
     /// A set-up without a `request_id` is given one, so that one whose answer was lost can be

@@ -78,6 +78,7 @@ mod end;
 mod error;
 mod event;
 mod line;
+mod omits;
 mod reconnect;
 mod repeat;
 mod request;

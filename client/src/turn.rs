@@ -28,11 +28,12 @@ const CANCEL: Duration = Duration::from_secs(10);
 
 /// A turn whose events arrive as they happen.
 ///
-/// Made by [`Client::stream`](crate::Client::stream). When its connection is lost it goes on
+/// Made by [`Client::stream`](crate::Client::stream), and by
+/// [`Client::resume`](crate::Client::resume). When its connection is lost it goes on
 /// where it was, as [`Reconnect`](crate::Reconnect) says. Dropping it cancels the turn, by a call
 /// that a task in the background makes, unless the caller's own
-/// [`pb::StreamOptions::on_disconnect`] says that it runs on; [`cancel`](Self::cancel) waits for
-/// that.
+/// [`pb::StreamOptions::on_disconnect`] says that it runs on, or another began it;
+/// [`cancel`](Self::cancel) waits for that.
 ///
 /// It is a [`Stream`] too, for those who combine several.
 #[derive(Debug)]
@@ -52,8 +53,29 @@ impl Turn {
     ) -> Result<Self, Error> {
         let terms = call.terms(&client.endpoint, &client.reconnect);
         let dialer = Dialer::new(client, request, call, terms.deadline);
+        Self::wait_for(Line::new(dialer, terms, Seen::default())).await
+    }
+
+    pub(crate) async fn resume(
+        client: Client,
+        session_id: String,
+        turn_id: String,
+        after_sequence: i64,
+    ) -> Result<Self, Error> {
+        let terms = CallSettings::default().terms(&client.endpoint, &client.reconnect);
+        let seen = Seen {
+            session_id: session_id.clone(),
+            running_turn: Some(turn_id.clone()),
+            last_sequence: after_sequence,
+            ..Seen::default()
+        };
+        let dialer = Dialer::resuming(client, session_id, turn_id);
+        Self::wait_for(Line::new(dialer, terms, seen)).await
+    }
+
+    async fn wait_for(line: Line<Dialer>) -> Result<Self, Error> {
         let mut turn = Self {
-            line: Line::new(dialer, terms, Seen::default()),
+            line,
             result: None,
             has_failed: false,
             runtime: Handle::current(),

@@ -9,6 +9,7 @@ use crate::{
     end::End,
     event::Payload,
     line::{Dial, Dialing, Seen},
+    omits::Omits,
     pb,
     request::{CallSettings, Deadline},
 };
@@ -119,7 +120,7 @@ impl Dial for Dialer {
         } else {
             true
         };
-        is_news.then_some(event)
+        is_news.then(|| Omits::of(self.setup.stream.as_ref()).leave(event))?
     }
 
     fn is_complete(&self, end: &End, seen: &Seen) -> bool {

@@ -13,6 +13,7 @@ use crate::{
     end::End,
     event::Payload,
     line::{Dial, Dialing, Seen},
+    omits::Omits,
     pb,
     request::{CallSettings, Deadline},
 };
@@ -44,13 +45,6 @@ enum OnDisconnect {
     Resumed,
 }
 
-/// What the caller does not want to see, which a resumed stream does not know.
-#[derive(Debug, Clone, Copy, Default)]
-struct Omits {
-    reasoning: bool,
-    deltas: bool,
-}
-
 /// The events of one call.
 #[derive(Debug)]
 pub(super) enum Incoming {
@@ -68,12 +62,8 @@ impl Dialer {
         call: CallSettings,
         deadline: Option<Deadline>,
     ) -> Self {
-        let stream = request.stream.as_ref();
-        let omits = stream.map_or_else(Omits::default, |stream| Omits {
-            reasoning: stream.omit_reasoning,
-            deltas: stream.omit_deltas,
-        });
-        let chosen = stream.map_or(0, |stream| stream.on_disconnect);
+        let omits = Omits::of(request.stream.as_ref());
+        let chosen = request.stream.map_or(0, |stream| stream.on_disconnect);
         let on_disconnect = match pb::DisconnectPolicy::try_from(chosen) {
             Ok(pb::DisconnectPolicy::Unspecified) if client.reconnect.is_on() => {
                 let stream = request.stream.get_or_insert_default();
@@ -95,6 +85,21 @@ impl Dialer {
             on_disconnect,
             omits,
             has_ended: false,
+        }
+    }
+
+    /// Goes on with a turn that somebody else began, and that runs on without this.
+    pub(super) fn resuming(client: Client, session_id: String, turn_id: String) -> Self {
+        let request = pb::InvokeRequest {
+            stream: Some(pb::StreamOptions {
+                on_disconnect: pb::DisconnectPolicy::Continue.into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        Self {
+            turn: Some((session_id, turn_id)),
+            ..Self::new(client, request, CallSettings::default(), None)
         }
     }
 
@@ -172,44 +177,6 @@ impl Dial for Dialer {
         }
         self.expired = Some(status.clone());
         true
-    }
-}
-
-impl Omits {
-    /// The event as the caller wants it, who may not want it at all.
-    fn leave(self, mut event: Event) -> Option<Event> {
-        use pb::content_block::Block;
-
-        let is_reasoning =
-            |block: &pb::ContentBlock| matches!(block.block, Some(Block::Reasoning(_)));
-        let is_delta = matches!(
-            event.payload,
-            Payload::TextDelta(_)
-                | Payload::ReasoningDelta(_)
-                | Payload::ToolCallDelta(_)
-                | Payload::CitationDelta(_)
-                | Payload::ImageDelta(_)
-        );
-        if self.deltas && is_delta {
-            return None;
-        }
-        if !self.reasoning {
-            return Some(event);
-        }
-        if let Payload::TurnEnded(result) = &mut event.payload {
-            let messages = result.message.iter_mut();
-            for message in messages.chain(&mut result.intermediate_messages) {
-                message.content.retain(|block| !is_reasoning(block));
-            }
-        }
-        let is_about_reasoning = if let Payload::BlockStarted(started) = &event.payload {
-            started.kind() == pb::BlockKind::Reasoning
-        } else if let Payload::BlockCompleted(completed) = &event.payload {
-            completed.block.as_ref().is_some_and(is_reasoning)
-        } else {
-            matches!(event.payload, Payload::ReasoningDelta(_))
-        };
-        (!is_about_reasoning).then_some(event)
     }
 }
 

@@ -368,6 +368,31 @@ async fn what_the_caller_leaves_out_stays_out_after_a_resume() {
 }
 
 #[tokio::test]
+async fn another_process_goes_on_from_a_cursor_and_leaves_the_turn_to_run() {
+    let (tx, mut cancelled) = mpsc::channel(1);
+    let server = Fake::default()
+        .resume(|request, out| async move {
+            let rest = answer(&["Hel", "lo."]).into_iter().skip(2);
+            let events = [resumed(request.after_sequence, 4, 0)];
+            send(out, events.into_iter().chain(rest).collect()).await;
+        })
+        .cancel_turn(recording(tx))
+        .start()
+        .await;
+    let client = server.client().await;
+
+    let mut turn = client.resume("s1", "t1", 2).await.unwrap();
+    let first = turn.next().await.unwrap().unwrap();
+    assert!(matches!(first.payload, Payload::StreamResumed(_)));
+    assert_eq!(turn.next().await.unwrap().unwrap().text(), Some("lo."));
+    drop(turn);
+    let text = client.resume("s1", "t1", 2).await.unwrap().text().await;
+
+    assert_eq!(text.unwrap(), "Hello.");
+    assert!(cancelled.try_recv().is_err());
+}
+
+#[tokio::test]
 async fn an_invoke_whose_answer_was_lost_is_answered_by_its_repeat() {
     let (tx, mut asked) = mpsc::channel(4);
     let answered = Arc::new(AtomicUsize::new(0));
