@@ -74,6 +74,7 @@ impl Conversation {
         let Payload::SessionReady(session) = event.payload else {
             return Err(broken);
         };
+        receiver.begin_acks();
         Ok(Self {
             sender: Some(sender),
             receiver,

@@ -71,6 +71,8 @@ struct Entry {
     was_sent: bool,
     /// The connection on which it is not to be sent again.
     held: Option<u64>,
+    /// Its receipt was told, and the rest of its message waits for theirs.
+    has_receipt: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +136,7 @@ impl Frames {
             sent: None,
             was_sent: false,
             held: None,
+            has_receipt: false,
         });
         Ok(())
     }
@@ -186,12 +189,14 @@ impl Frames {
         let Some(at) = self.position(&receipt.frame_id) else {
             return !receipt.duplicate;
         };
-        match self.entries[at].part {
+        let entry = &mut self.entries[at];
+        let is_news = !std::mem::replace(&mut entry.has_receipt, true);
+        match entry.part {
             Some(Part { message, is_last }) if is_last => self.remove_parts(message),
             Some(_) => {}
             None => self.remove(at),
         }
-        true
+        is_news
     }
 
     /// Takes note of a refusal; false when the frame is sent again in spite of it.

@@ -67,6 +67,11 @@ impl Receiver {
         self.line.seen().last_sequence
     }
 
+    /// What the session had before is not for this conversation to acknowledge.
+    pub(super) fn begin_acks(&mut self) {
+        self.acks.last = self.line.seen().last_sequence;
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
         // Whoever asks for the next has handled the last.
         let handled = self.line.seen().last_sequence;

@@ -18,3 +18,11 @@ mod resuming;
 mod script;
 mod sessions;
 mod turns;
+
+/// A turn and a conversation can be held and spoken to from several threads.
+const _: fn() = || {
+    fn can_be_shared<T: Send + Sync>() {}
+    can_be_shared::<taiwa_client::Client>();
+    can_be_shared::<taiwa_client::Turn>();
+    can_be_shared::<taiwa_client::Conversation>();
+};

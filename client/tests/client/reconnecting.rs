@@ -108,6 +108,64 @@ async fn frames_without_a_receipt_are_sent_again_by_the_same_names_in_order() {
 }
 
 #[tokio::test]
+async fn a_message_in_parts_is_sent_whole_again_and_each_receipt_told_once() {
+    let (cut, wait) = tokio::sync::watch::channel(false);
+    let server = Server::start(move |number, mut call| {
+        let mut wait = wait.clone();
+        async move {
+            let mut log = Log::default();
+            for _ in 0..2 {
+                let part = call.frame().await;
+                let receipt = log.numbered([accepted(&part.frame_id)]);
+                if number == 0 {
+                    call.say(receipt).await;
+                }
+            }
+            if number == 0 {
+                wait.wait_for(|cut| *cut).await.unwrap();
+                return call.end(Status::unavailable("cut")).await;
+            }
+            call.resume(2).await;
+            let names = call.names();
+            // What the lost stream had gathered is dropped.
+            let dropped = rejected(&names[1], Reason::FrameOutOfOrder);
+            let receipts = names.iter().map(|name| accepted(name));
+            call.say(log.numbered([dropped].into_iter().chain(receipts)))
+                .await;
+            let last = call.frame().await;
+            call.say(log.answer(&last.frame_id, &["Hi"])).await;
+            call.until_closed().await;
+        }
+    })
+    .await;
+    let mut conversation = server.open(Setup::default()).await;
+
+    let part = |more_follows| pb::UserInput {
+        more_follows,
+        ..Default::default()
+    };
+    let mut names = Vec::new();
+    let mut receipts = Vec::new();
+    for _ in 0..2 {
+        names.push(conversation.send_input(part(true)).await.unwrap());
+        let event = soon(conversation.next()).await.unwrap().unwrap();
+        receipts.extend(receipt(&event));
+    }
+    cut.send(true).unwrap();
+    names.push(conversation.send_input(part(false)).await.unwrap());
+    while let Some(event) = soon(conversation.next()).await.unwrap() {
+        assert!(!matches!(event.payload, Payload::FrameRejected(_)));
+        receipts.extend(receipt(&event));
+        if event.turn_ended().is_some() {
+            conversation.finish();
+        }
+    }
+
+    assert_eq!(receipts, names);
+    assert_eq!(server.frames()[1], names);
+}
+
+#[tokio::test]
 async fn a_session_is_resumed_by_its_cursor_alone_and_keeps_what_it_was_told() {
     let server = Server::start(|number, mut call| async move {
         let mut log = Log::default();
@@ -388,6 +446,33 @@ async fn a_timeout_bounds_all_connections_together() {
 }
 
 #[tokio::test]
+async fn events_from_before_a_conversation_are_not_acknowledged_by_it() {
+    let (tx, mut acks) = mpsc::channel(1);
+    let server = Server::start_unready(move |_, mut call| {
+        let tx = tx.clone();
+        async move {
+            let mut ready = ready();
+            if let Some(Payload::SessionReady(ready)) = &mut ready.payload {
+                ready.last_sequence = 5000;
+            }
+            let mut last = Log::default().numbered([text("new")]);
+            last[0].sequence = 5001;
+            call.say([ready].into_iter().chain(last)).await;
+            let first = call.frames.message().await.unwrap();
+            tx.send(first).await.unwrap();
+        }
+    })
+    .await;
+    let mut conversation = server.open(Setup::default()).await;
+
+    soon(conversation.next()).await.unwrap();
+    let prompt = conversation.send_prompt("hi").await.unwrap();
+
+    let first = soon(acks.recv()).await.unwrap().unwrap();
+    assert_eq!(first.frame_id, prompt, "a prompt, and no ack before it");
+}
+
+#[tokio::test]
 async fn the_server_is_told_at_the_end_of_a_turn_what_has_arrived_unless_switched_off() {
     for (on, expected) in [(true, vec![2]), (false, vec![])] {
         let (tx, mut acks) = mpsc::channel(4);
@@ -544,6 +629,13 @@ impl Call {
         let after = self.setup.resume_after_sequence.unwrap();
         self.say([ready(), resumed(after, last_sequence, 0)]).await;
         after
+    }
+
+    /// The names of the frames so far.
+    fn names(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        let frames = seen[self.number].frames.iter();
+        frames.map(|frame| frame.frame_id.clone()).collect()
     }
 
     async fn say(&mut self, events: impl IntoIterator<Item = pb::Event>) {

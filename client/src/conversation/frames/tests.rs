@@ -42,16 +42,15 @@ fn all_parts_of_an_unfinished_message_are_sent_again() {
     }
     frames.push(prompt("d")).unwrap();
     sent(&mut frames, first);
-    accept(&mut frames, "a", false);
-    accept(&mut frames, "b", false);
+    assert!(accept(&mut frames, "a", false));
+    assert!(accept(&mut frames, "b", false));
 
     let second = frames.connect();
     assert_eq!(sent(&mut frames, second), ["a", "b", "c", "d"]);
     let dropped = reject(&mut frames, "b", Reason::FrameOutOfOrder);
     assert!(!dropped, "that was the lost connection's");
-    for name in ["a", "b", "c", "d"] {
-        accept(&mut frames, name, false);
-    }
+    let told = ["a", "b", "c", "d"].map(|name| accept(&mut frames, name, false));
+    assert_eq!(told, [false, false, true, true], "the first two were told");
     let third = frames.connect();
     assert_eq!(sent(&mut frames, third), [""; 0]);
 }
