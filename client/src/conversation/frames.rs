@@ -386,4 +386,6 @@ fn starts_something(frame: &pb::ConverseRequest) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -60,7 +60,7 @@ impl Outbox {
             let mut room = std::pin::pin!(self.room.notified());
             // From here on no news of room is missed.
             room.as_mut().enable();
-            match self.with(|frames| frames.push(frame)) {
+            match self.change(|frames| frames.push(frame)) {
                 Ok(()) => return Ok(()),
                 Err(Refused::Full(back)) => frame = *back,
                 Err(Refused::Closed) => return Err(Error::Closed),
@@ -72,11 +72,17 @@ impl Outbox {
 
     /// Reads or changes the frames, and lets everybody look who waits for a change.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut Frames) -> T) -> T {
+        let done = self.change(act);
+        self.room.notify_waiters();
+        done
+    }
+
+    /// Makes a change that makes no room: a sender that waits must not wake itself.
+    fn change<T>(&self, act: impl FnOnce(&mut Frames) -> T) -> T {
         let mut shared = self.lock();
         let done = act(&mut shared.frames);
         let waker = shared.waker.take();
         drop(shared);
-        self.room.notify_waiters();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -121,5 +127,40 @@ impl Stream for Outgoing {
             }
             Next::End => Poll::Ready(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sender_waits_for_room_and_goes_on_with_the_next_receipt() {
+        let outbox = Arc::new(Outbox::new(true));
+        let frame = |name: usize| pb::ConverseRequest {
+            frame_id: name.to_string(),
+            frame: Some(Frame::Prompt("hi".to_owned())),
+        };
+        let mut pushed = 0;
+        let waiting = loop {
+            let mut pushing = Box::pin(outbox.push(frame(pushed)));
+            if futures_util::poll!(&mut pushing).is_pending() {
+                break pushing;
+            }
+            pushed += 1;
+        };
+        assert_eq!(pushed, 256);
+
+        let receipt = pb::FrameAccepted {
+            frame_id: "0".to_owned(),
+            ..Default::default()
+        };
+        outbox.with(|frames| frames.accepted(&receipt));
+        waiting.await.unwrap();
+
+        let mut waiting = Box::pin(outbox.push(frame(pushed + 1)));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        outbox.with(Frames::end);
+        assert!(matches!(waiting.await, Err(Error::Closed)));
     }
 }
