@@ -125,7 +125,7 @@ impl Sender {
     }
 
     /// Tells the server that events up to this one have been handled, so that it may forget them;
-    /// for those who switched [`Setup::acks`](crate::Setup::acks) off.
+    /// for those who do not have [`Setup::acks`](crate::Setup::acks) tell it.
     pub fn ack(&self, sequence: i64) {
         self.outbox.with(|frames| frames.acknowledge(sequence));
     }

@@ -74,11 +74,12 @@ impl Setup {
         self
     }
 
-    /// Tells the server now and then which events have arrived, so that it may forget them; on by
-    /// default, at the end of each turn and every 256 events.
+    /// Tells the server now and then which events have arrived, at the end of each turn and every
+    /// 256 events, so that it may forget them; off by default.
     ///
-    /// Off for those who keep a cursor of their own:
-    /// [`Sender::ack`](crate::Sender::ack) then tells the server.
+    /// For a client that is the session's only reader: what it has handled, no other can replay.
+    /// Those who keep a cursor of their own tell the server by
+    /// [`Sender::ack`](crate::Sender::ack) instead.
     #[must_use]
     pub fn acks(mut self, on: bool) -> Self {
         self.acks = on;
@@ -114,7 +115,7 @@ impl From<pb::SessionSetup> for Setup {
         Self {
             message,
             call: CallSettings::default(),
-            acks: true,
+            acks: false,
         }
     }
 }

@@ -195,7 +195,7 @@ impl Service {
                 .await?
                 .is_some()
         {
-            return Err(session::replay_expired(turn_id));
+            return Err(session::replay_expired(&session_id, turn_id));
         }
         Err(failure)
     }

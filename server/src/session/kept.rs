@@ -205,7 +205,9 @@ pub fn exists(session_id: &str) -> Failure {
 }
 
 /// The events of a turn are gone.
-pub fn replay_expired(turn_id: &str) -> Failure {
+pub fn replay_expired(session_id: &str, turn_id: &str) -> Failure {
     let text = "the events of this turn are no longer kept; GetTurn gives its result";
-    Failure::new(Reason::ReplayExpired, text).fact("turn_id", turn_id)
+    Failure::new(Reason::ReplayExpired, text)
+        .fact("session_id", session_id)
+        .fact("turn_id", turn_id)
 }

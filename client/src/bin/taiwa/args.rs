@@ -47,6 +47,9 @@ pub(crate) struct Server {
     )]
     pub(crate) endpoint: String,
     /// Start a server for this command alone, whose model is a simulator: needs no account
+    ///
+    /// A command that names a session, or is about sessions, keeps them in the user's state
+    /// directory, as taiwa-server does; of any other nothing stays.
     #[arg(long, global = true, conflicts_with_all = ["ca_file", "cert_file"])]
     pub(crate) offline: bool,
     /// Certificate authority to trust instead of the machine's (PEM)
@@ -119,6 +122,19 @@ pub(crate) enum Command {
     Sessions(Sessions),
     /// Count the input tokens of a prompt without running it (CountTokens)
     Count(Asked),
+}
+
+impl Command {
+    /// True for a command that another is to find the sessions of.
+    pub(crate) fn keeps_sessions(&self) -> bool {
+        match self {
+            Self::Invoke(asked) | Self::Stream(asked) => asked.settings.session.is_some(),
+            Self::Chat(chat) => chat.settings.session.is_some(),
+            Self::Compare(compare) => compare.asked.settings.session.is_some(),
+            Self::Sessions(_) => true,
+            Self::Agents(_) | Self::Count(_) => false,
+        }
+    }
 }
 
 /// A prompt with its settings.

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 
 async fn run(mut args: Args, output: &Output) -> Result<(), Failure> {
     let server = if args.server.offline {
-        Some(offline::Server::start().await?)
+        Some(offline::Server::start(args.command.keeps_sessions()).await?)
     } else {
         None
     };

@@ -43,11 +43,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free port.
-    pub(crate) async fn start() -> Result<Self, Error> {
+    /// Starts a server on a free port; it forgets its sessions, or keeps them where the server does
+    /// by default.
+    pub(crate) async fn start(keeps_sessions: bool) -> Result<Self, Error> {
         let program = beside_this("taiwa-server");
         let mut child = Command::new(&program)
             .args(["--offline", "--listen", "127.0.0.1:0"])
+            .args(if keeps_sessions {
+                &[][..]
+            } else {
+                &["--store=memory"]
+            })
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

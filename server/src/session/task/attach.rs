@@ -104,7 +104,7 @@ impl Task {
                 if after >= turn.last_sequence {
                     end = Some((after, turn.failure));
                 } else if turn.last_sequence < self.log.oldest() {
-                    return Err(kept::replay_expired(turn_id));
+                    return Err(kept::replay_expired(self.session.id(), turn_id));
                 }
             }
             follows = Follows::Turn {
@@ -163,7 +163,7 @@ impl Task {
             return Ok(None);
         }
         if options.is_some() && self.log.oldest() > started.first_sequence {
-            return Err(kept::replay_expired(&started.turn_id));
+            return Err(kept::replay_expired(self.session.id(), &started.turn_id));
         }
         Ok(Some(self.follow(started, options)))
     }
