@@ -262,8 +262,9 @@ impl History {
         self.messages.last().cloned()
     }
 
-    fn push(&mut self, message: Message) {
+    fn push(&mut self, mut message: Message) {
         if !message.content.is_empty() {
+            put_results_first(&mut message);
             self.push_shared(Arc::new(message));
         }
     }
@@ -278,14 +279,19 @@ impl History {
                 let last = Arc::make_mut(last);
                 last.content.extend(message.content.iter().cloned());
                 last.origin = message.origin.clone().or(last.origin.take());
-                if last.role == Role::User {
-                    // Bedrock wants the results of tools before anything else.
-                    last.content
-                        .sort_by_key(|block| !matches!(block, Block::ToolResult(_)));
-                }
+                put_results_first(last);
             }
             Some(_) | None => self.messages.push(message),
         }
+    }
+}
+
+/// Bedrock wants the results of tools before anything else that the user says.
+fn put_results_first(message: &mut Message) {
+    if message.role == Role::User {
+        message
+            .content
+            .sort_by_key(|block| !matches!(block, Block::ToolResult(_)));
     }
 }
 

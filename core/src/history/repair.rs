@@ -19,7 +19,7 @@ pub enum Repair {
     Blocks,
     /// Tool calls had no result; they got one that says that it is not known.
     Calls,
-    /// Tool results had no call, and were left out; or they stood in another order than their calls.
+    /// Tool results had no call, and were left out; or they stood behind other content.
     Results,
 }
 
@@ -65,10 +65,11 @@ impl Repairing {
         if message.content.len() < blocks || blocks == 0 {
             self.repairs.insert(Repair::Blocks);
         }
-        if message.role == Role::User {
-            message.content = self.matched(message.content);
-        } else if !message.content.is_empty() {
-            self.answer_calls();
+        match message.role {
+            Role::User => message.content = self.matched(message.content),
+            Role::Assistant if !message.content.is_empty() => self.answer_calls(),
+            // Instructions may stand between calls and their results.
+            Role::Assistant | Role::System => {}
         }
         if message.content.is_empty() {
             return;
@@ -86,55 +87,55 @@ impl Repairing {
         }
     }
 
-    /// Puts results in the order of their calls, before all else; answers calls without one.
+    /// Puts results that have a call before all else; answers calls without one.
     fn matched(&mut self, content: Vec<Block>) -> Vec<Block> {
-        let (mut results, rest): (Vec<_>, Vec<_>) = (0..)
-            .zip(content)
-            .partition(|(_, block)| matches!(block, Block::ToolResult(_)));
-        let mut found_before = 0;
-        let last = self.sound.last();
-        let calls = last.filter(|last| last.role == Role::Assistant);
-        let calls: Vec<String> = calls
-            .into_iter()
-            .flat_map(|last| last.open_calls().map(|call| call.id.clone()))
-            .collect();
-        let mut matched = Vec::with_capacity(calls.len() + rest.len());
-        for call_id in calls {
-            let found = results.iter().position(
-                |(_, block)| matches!(block, Block::ToolResult(result) if result.call_id == call_id),
-            );
-            matched.push(match found {
+        let mut calls = self.open_calls();
+        let mut results = Vec::with_capacity(content.len());
+        let mut rest = Vec::new();
+        for block in content {
+            let Block::ToolResult(result) = &block else {
+                rest.push(block);
+                continue;
+            };
+            if !rest.is_empty() {
+                self.repairs.insert(Repair::Results);
+            }
+            match calls.iter().position(|call_id| *call_id == result.call_id) {
                 Some(index) => {
-                    let (stood_at, result) = results.remove(index);
-                    if stood_at != found_before {
-                        self.repairs.insert(Repair::Results);
-                    }
-                    found_before += 1;
-                    result
+                    calls.remove(index);
+                    results.push(block);
                 }
                 None => {
-                    self.repairs.insert(Repair::Calls);
-                    Block::ToolResult(ToolResult::error(call_id, NOT_KNOWN))
+                    self.repairs.insert(Repair::Results);
                 }
-            });
+            }
         }
-        if !results.is_empty() {
-            self.repairs.insert(Repair::Results);
+        if !calls.is_empty() {
+            self.repairs.insert(Repair::Calls);
         }
-        matched.extend(rest.into_iter().map(|(_, block)| block));
-        matched
+        let unknown = calls
+            .into_iter()
+            .map(|call_id| ToolResult::error(call_id, NOT_KNOWN));
+        results.extend(unknown.map(Block::ToolResult));
+        results.extend(rest);
+        results
     }
 
-    /// Answers the calls of the message that stands last.
+    /// Answers the calls that stand last.
     fn answer_calls(&mut self) {
-        let is_open = self
-            .sound
-            .last()
-            .is_some_and(|last| last.role == Role::Assistant && last.open_calls().next().is_some());
-        if is_open {
+        if !self.open_calls().is_empty() {
             let content = self.matched(Vec::new());
             self.sound.push(Message::user(content));
         }
+    }
+
+    /// Ids of the calls that the next message of the user has to answer.
+    fn open_calls(&self) -> Vec<String> {
+        let mut spoken = self.sound.iter().rev();
+        let last = spoken.find(|message| message.role != Role::System);
+        let last = last.filter(|last| last.role == Role::Assistant);
+        let calls = last.into_iter().flat_map(Message::open_calls);
+        calls.map(|call| call.id.clone()).collect()
     }
 }
 
@@ -231,6 +232,17 @@ mod tests {
     }
 
     #[test]
+    fn instructions_may_stand_between_calls_and_their_results() {
+        let sound = vec![
+            message(Role::User, vec![text("time?")]),
+            message(Role::Assistant, vec![call("a"), call("b")]),
+            message(Role::System, vec![text("be short")]),
+            message(Role::User, vec![result("b"), result("a")]),
+        ];
+        check(sound.clone(), sound, &[]);
+    }
+
+    #[test]
     fn open_calls_of_the_last_message_are_answered_unless_somebody_waits_for_them() {
         let open = vec![
             message(Role::User, vec![text("time?")]),
@@ -258,7 +270,7 @@ mod tests {
             vec![
                 message(Role::User, vec![text("time?")]),
                 message(Role::Assistant, vec![call("a"), call("b")]),
-                message(Role::User, vec![unknown("a"), result("b"), text("now")]),
+                message(Role::User, vec![result("b"), unknown("a"), text("now")]),
                 message(Role::Assistant, vec![call("c")]),
                 message(Role::User, vec![unknown("c")]),
                 message(Role::Assistant, vec![text("noon")]),
@@ -268,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn results_are_put_in_the_order_of_their_calls_before_all_else() {
+    fn results_are_put_before_all_else() {
         check(
             vec![
                 message(Role::User, vec![text("time?")]),
@@ -278,7 +290,7 @@ mod tests {
             vec![
                 message(Role::User, vec![text("time?")]),
                 message(Role::Assistant, vec![call("a"), call("b")]),
-                message(Role::User, vec![result("a"), result("b"), text("and?")]),
+                message(Role::User, vec![result("b"), result("a"), text("and?")]),
             ],
             &[Repair::Results],
         );
