@@ -11,6 +11,9 @@ use taiwa_core::{
     input::{FrameBody, InputPolicy},
 };
 
+/// Names that arbitrary frames have.
+pub(crate) const FRAMES: u8 = 16;
+
 /// Something that happens; ids and times are filled in by the state that it meets.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
@@ -168,7 +171,7 @@ pub(crate) fn bounds() -> impl Strategy<Value = Limits> {
 
 pub(crate) fn act() -> impl Strategy<Value = Act> {
     let stream = || 1..4_u64;
-    let id = || option::weighted(0.7, 0..24_u8);
+    let id = || option::weighted(0.7, 0..FRAMES);
     let padding = || prop_oneof![6 => Just(0_usize), 1 => 0..300_usize];
     let frames = prop_oneof![
         8 => (stream(), id(), policy(), prop::bool::weighted(0.15), prop::bool::weighted(0.15), padding())
@@ -178,7 +181,7 @@ pub(crate) fn act() -> impl Strategy<Value = Act> {
         2 => (stream(), id(), which(), any::<bool>())
             .prop_map(|(stream, id, turn, discard)| Act::Interrupt { stream, id, turn, discard }),
         1 => (stream(), id(), other()).prop_map(|(stream, id, body)| Act::Other { stream, id, body }),
-        2 => (stream(), 0..24_u8).prop_map(|(stream, id)| Act::Repeat { stream, id }),
+        4 => (stream(), 0..FRAMES).prop_map(|(stream, id)| Act::Repeat { stream, id }),
         1 => (stream(), id(), 0..12_u64)
             .prop_map(|(stream, id, behind)| Act::Ack { stream, id, behind }),
     ];

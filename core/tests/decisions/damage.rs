@@ -1,12 +1,19 @@
 //! Histories that were kept and are not as Bedrock wants them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use expect_test::expect;
 use proptest::{collection::vec, prelude::*, sample::select};
-use taiwa_core::{Block, Message, Role, ToolCall, ToolResult, message::Reasoning, tool::Executor};
+use taiwa_core::{
+    Block, Message, Role, Session, ToolCall, ToolResult, message::Reasoning, session::Setup,
+    tool::Executor,
+};
 
-use crate::script::{Player, check};
+use crate::{
+    bedrock,
+    script::{Player, agent, check, setup, start_of_time},
+    store::Store,
+};
 
 #[test]
 fn that_lost_an_answer_joins_its_neighbours() {
@@ -322,7 +329,7 @@ fn that_is_empty_is_an_empty_one() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: ProptestConfig::default().cases.max(4_000),
+        cases: ProptestConfig::default().cases.max(2_000),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -343,6 +350,76 @@ proptest! {
         }
         player.play("crash");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(2_000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// A caller may bring results in any order and instructions in any place.
+    #[test]
+    fn that_a_caller_brought_needs_no_repair(exchanges in vec(exchange(), 1..5)) {
+        let messages: Vec<Message> = exchanges.into_iter().flatten().collect();
+        let agent = Arc::new(agent());
+        let brought = Setup { messages, ..setup(&agent, start_of_time()) };
+        let mut session = Session::new(brought);
+        let mut store = Store::new(&agent.limits);
+        store.keep(Vec::new(), &mut session);
+        let clock = start_of_time();
+        let (restored, repairs) = Session::restore(setup(&agent, clock), store.read(), clock.instant);
+        prop_assert_eq!(repairs, BTreeSet::new());
+        prop_assert_eq!(restored.history().messages(), session.history().messages());
+        prop_assert_eq!(bedrock::fault(session.history().messages()), None);
+    }
+}
+
+/// What a user says, what the agent answers, and the results of the calls in that.
+fn exchange() -> impl Strategy<Value = Vec<Message>> {
+    let of = |role, content| Message {
+        role,
+        content,
+        origin: None,
+    };
+    let text = |text: &str| Block::Text(text.to_owned());
+    let calls = vec((select(&["c1", "c2", "c3"][..]), any::<bool>()), 0..4);
+    (calls, any::<[bool; 4]>()).prop_map(move |(calls, [instructs, ends, reverses, shows])| {
+        let mut said = vec![text("well")];
+        let mut results = Vec::new();
+        for (id, is_client) in calls {
+            let executor = if is_client { Executor::Client } else { Executor::Provider };
+            let result = Block::ToolResult(ToolResult::error(id, "noon"));
+            said.push(call(id, executor));
+            match executor {
+                Executor::Client => results.push(result),
+                Executor::Provider if shows => said.push(result),
+                Executor::Provider => {}
+            }
+        }
+        let said = without_repeated_calls(said);
+        let is_called = |result: &Block| {
+            matches!(result, Block::ToolResult(result) if said.contains(&call(&result.call_id, Executor::Client)))
+        };
+        let mut answer: Vec<Block> = without_repeated_calls(results);
+        answer.retain(is_called);
+        if reverses {
+            answer.reverse();
+            answer.insert(0, text("so"));
+        }
+        let mut messages = vec![of(Role::User, vec![text("hi")]), of(Role::Assistant, said)];
+        if instructs && !answer.is_empty() {
+            messages.push(of(Role::System, vec![text("be short")]));
+        }
+        if !answer.is_empty() {
+            messages.push(of(Role::User, answer));
+        }
+        if ends {
+            messages.push(of(Role::Assistant, vec![text("done")]));
+        }
+        messages
+    })
 }
 
 /// How a session may stand when its history is damaged.
@@ -388,16 +465,7 @@ fn message() -> impl Strategy<Value = Message> {
     let id = || select(&["c1", "c2", "c3"][..]);
     let result = move || id().prop_map(|id| Block::ToolResult(ToolResult::error(id, "noon")));
     let executor = prop_oneof![4 => Just(Executor::Client), 1 => Just(Executor::Provider)];
-    let call = (id(), executor).prop_map(|(id, executor)| {
-        Block::ToolCall(ToolCall {
-            id: id.to_owned(),
-            name: "clock".to_owned(),
-            input_json: "{}".to_owned(),
-            executor,
-            expires: None,
-            idempotency_key: String::new(),
-        })
-    });
+    let call = (id(), executor).prop_map(|(id, executor)| call(id, executor));
     let thought = Just(Block::Reasoning(Reasoning::Text {
         text: "hm".to_owned(),
         signature: Some("sig".to_owned()),
@@ -417,6 +485,17 @@ fn message() -> impl Strategy<Value = Message> {
             .prop_map(without_repeated_calls)
             .prop_map(of(Role::Assistant)),
     ]
+}
+
+fn call(id: &str, executor: Executor) -> Block {
+    Block::ToolCall(ToolCall {
+        id: id.to_owned(),
+        name: "clock".to_owned(),
+        input_json: "{}".to_owned(),
+        executor,
+        expires: None,
+        idempotency_key: String::new(),
+    })
 }
 
 /// Leaves out calls, and provider-run tools' results, of an id that the message has already.

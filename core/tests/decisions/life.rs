@@ -16,7 +16,7 @@ use taiwa_core::{
 };
 
 use crate::{
-    acts::{Act, Call, Piece, Which},
+    acts::{Act, Call, FRAMES, Piece, Which},
     reference::Reference,
     script::{agent, clock_after_crash, setup, start_of_time},
     store::{Store, digest},
@@ -124,7 +124,7 @@ impl Life {
 
     /// The name of a frame that no other has had.
     pub(crate) fn next_frame(&self) -> u8 {
-        (24..=u8::MAX)
+        (FRAMES..=u8::MAX)
             .find(|id| !self.sent.contains_key(&format!("f{id}")))
             .unwrap()
     }
