@@ -266,19 +266,20 @@ impl<G: PartialEq> Log<G> {
         self.lock().readers.is_empty()
     }
 
-    /// Gives a reader an event of its own, ahead of what it has not read yet.
-    pub fn notify(&self, id: ReaderId, notice: Bytes) {
+    /// Gives a reader an event of its own, ahead of what it has not read yet; the event is told
+    /// the reader's cursor.
+    pub fn notify(&self, id: ReaderId, notice: impl FnOnce(u64) -> Bytes) {
         if let Some(reader) = self.lock().readers.get_mut(&id) {
-            reader.notices.push_back(notice);
+            reader.notices.push_back(notice(reader.cursor));
             reader.wake();
         }
     }
 
-    /// Gives every reader of the whole log an event of its own.
-    pub fn notify_all(&self, notice: &Bytes) {
+    /// Gives every reader of the whole log an event of its own, as [`Log::notify`] does.
+    pub fn notify_all(&self, notice: impl Fn(u64) -> Bytes) {
         for reader in self.lock().readers.values_mut() {
             if reader.interest.is_whole() {
-                reader.notices.push_back(notice.clone());
+                reader.notices.push_back(notice(reader.cursor));
                 reader.wake();
             }
         }

@@ -178,8 +178,8 @@ fn a_notice_comes_ahead_of_what_is_unread_and_for_readers_of_everything_alone() 
         lenient: false,
         on_gone: None,
     });
-    log.notify_all(&Bytes::from_static(b"notice"));
-    assert_eq!(read_all(&log, id), ["notice", "1"]);
+    log.notify_all(|cursor| format!("notice at {cursor}").into());
+    assert_eq!(read_all(&log, id), ["notice at 0", "1"]);
     assert!(read_all(&log, end).is_empty());
 }
 

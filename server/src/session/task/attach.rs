@@ -54,7 +54,7 @@ impl Task {
             options,
         );
         let ready = event::session_ready(self.welcome(newest), SystemTime::now());
-        self.log.notify(reader.id(), event::encode(&ready));
+        self.log.notify(reader.id(), |_| event::encode(&ready));
         if let Some(after) = after {
             self.announce_replay(&reader, after, newest);
         }
@@ -172,8 +172,9 @@ impl Task {
     pub(super) fn tell_taken_over(&self, stream: StreamId) {
         if let Some(reader) = self.streams.get(&stream) {
             let reason = pb::GoAwayReason::InputTakenOver;
-            let notice = event::go_away(reason, None, self.log.committed(), SystemTime::now());
-            self.log.notify(*reader, event::encode(&notice));
+            self.log.notify(*reader, |cursor| {
+                event::encode(&event::go_away(reason, None, cursor, SystemTime::now()))
+            });
         }
     }
 
@@ -186,16 +187,18 @@ impl Task {
     ) {
         if let Some(reader) = self.streams.get(&stream) {
             let notice = event::frame_rejected(frame_id, failure, SystemTime::now());
-            self.log.notify(*reader, event::encode(&notice));
+            self.log.notify(*reader, |_| event::encode(&notice));
         }
     }
 
     /// Tells every reader that the server stops.
     pub(super) fn announce_end(&self, time_left: Duration) {
         let reason = pb::GoAwayReason::Shutdown;
-        let newest = self.log.committed();
-        let notice = event::go_away(reason, Some(time_left), newest, SystemTime::now());
-        self.log.notify_all(&event::encode(&notice));
+        let now = SystemTime::now();
+        // The notice overtakes what its reader has not read yet.
+        self.log.notify_all(|cursor| {
+            event::encode(&event::go_away(reason, Some(time_left), cursor, now))
+        });
     }
 
     fn announce_replay(&self, reader: &Reader, after: u64, newest: u64) {
@@ -208,7 +211,7 @@ impl Task {
             active_turn_id: active.map(ToString::to_string).unwrap_or_default(),
         };
         let resumed = event::stream_resumed(resumed, SystemTime::now());
-        self.log.notify(reader.id(), event::encode(&resumed));
+        self.log.notify(reader.id(), |_| event::encode(&resumed));
     }
 
     fn welcome(&self, last_sequence: u64) -> pb::SessionReady {
