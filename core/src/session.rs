@@ -228,7 +228,7 @@ impl Session {
                 self.drain();
                 if self.running().is_some() {
                     let failure = Failure::shutting_down();
-                    self.end_turn(Ending::incomplete(failure), now);
+                    self.end_turn(Ending::stopped(failure), now);
                 }
             }
             Input::Fault => {

@@ -76,7 +76,11 @@ impl Ending {
     /// The user's words stay even when nothing was said to them: their receipt was told.
     pub(crate) fn lost() -> Self {
         let text = "the server stopped before the turn ended";
-        let failure = Failure::new(Reason::ShuttingDown, text);
+        Self::stopped(Failure::new(Reason::ShuttingDown, text))
+    }
+
+    /// The server stops, and waits no longer for the model; the words stay as in [`Ending::lost`].
+    pub(crate) fn stopped(failure: Failure) -> Self {
         Self {
             keep: Keep::Words,
             ..Self::incomplete(failure)

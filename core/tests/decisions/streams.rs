@@ -385,7 +385,7 @@ fn kill_cuts_the_turn_and_keeps_what_was_sent() {
 }
 
 #[test]
-fn kill_before_any_output_leaves_no_trace() {
+fn kill_before_any_output_keeps_the_users_words() {
     check(
         "user: hi | queue#a: one | kill",
         expect![[r#"
@@ -396,7 +396,7 @@ fn kill_before_any_output_leaves_no_trace() {
         ! abort model 1
         frame a rejected: ShuttingDown (the server is shutting down)
         turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server is shutting down)
-        history: 
+        history: user("hi")
     "#]],
     );
 }
