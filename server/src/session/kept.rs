@@ -179,9 +179,10 @@ pub fn failure(error: &StoreError) -> Failure {
             let text = "must be a token that a call with the same other fields gave";
             return Failure::invalid("page_token", text);
         }
+        // Closed by the server's stop; were it by a panic, that was printed.
+        StoreError::Closed => return Failure::shutting_down(),
         StoreError::Fenced
         | StoreError::Misfit { .. }
-        | StoreError::Closed
         | StoreError::Full
         | StoreError::ReadOnly
         | StoreError::Busy

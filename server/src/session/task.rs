@@ -150,7 +150,10 @@ impl Task {
             match happened {
                 Happened::Message(None) => return,
                 Happened::StoreFailed(failure) => {
-                    error!(session.id = %self.session.id(), %failure, "the store failed a session");
+                    // What a stopping server could no longer write nobody was told of.
+                    if failure.reason != Reason::ShuttingDown {
+                        error!(session.id = %self.session.id(), %failure, "the store failed a session");
+                    }
                     return self.leave(rx, Some(failure)).await;
                 }
                 Happened::Message(Some(Message::Delete { reply })) => {
