@@ -213,3 +213,26 @@ impl From<rusqlite::Error> for Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_waits_for_the_disk_where_nothing_may_be_lost() {
+        for (durability, level) in [(Durability::Normal, 1), (Durability::Full, 2)] {
+            let folder = tempfile::tempdir().unwrap();
+            let opened = open(&folder.path().join("store.db"), durability).unwrap();
+            let synchronous = "PRAGMA synchronous";
+            let found: i64 = opened
+                .connection
+                .query_row(synchronous, [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(found, level, "{durability:?}");
+            // What is moved to the file is synced before the log begins anew, either way.
+            let moving = connect(&opened.path, READ_WRITE).unwrap();
+            let found: i64 = moving.query_row(synchronous, [], |row| row.get(0)).unwrap();
+            assert_eq!(found, 2, "{durability:?}");
+        }
+    }
+}
