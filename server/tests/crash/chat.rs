@@ -93,6 +93,8 @@ enum End {
 struct Talk {
     frames: Option<mpsc::Sender<pb::ConverseRequest>>,
     events: Streaming<Told>,
+    /// The server has said that it will end.
+    is_ending: bool,
 }
 
 impl Talk {
@@ -156,6 +158,7 @@ impl Chat {
         let mut talk = Talk {
             frames: Some(frames),
             events: events.await?,
+            is_ending: false,
         };
         let was_known = self.is_known;
         let ready = tokio::time::timeout(SOON, talk.events.message()).await;
@@ -255,7 +258,7 @@ impl Chat {
         self.said >= self.plan && self.active_turn.is_none() && self.unsettled.is_empty()
     }
 
-    fn take(&mut self, talk: &Talk, told: Told) {
+    fn take(&mut self, talk: &mut Talk, told: Told) {
         let sequence = told.event.sequence;
         if sequence > 0 {
             assert_eq!(sequence, self.cursor + 1, "{}: {told:?}", self.name);
@@ -278,6 +281,10 @@ impl Chat {
             }
             Payload::TurnEnded(_) => self.active_turn = None,
             Payload::ToolCall(call) => self.work(call),
+            Payload::GoAway(goodbye) if goodbye.reason() == pb::GoAwayReason::Shutdown => {
+                talk.is_ending = true;
+                self.record.goodbyes.push(goodbye.resume_after_sequence);
+            }
             _ => {}
         }
     }
@@ -302,12 +309,13 @@ impl Chat {
             },
         };
         match reason {
-            pb::ErrorReason::FrameOutOfOrder => {
-                talk.send(&message);
+            pb::ErrorReason::FrameOutOfOrder | pb::ErrorReason::ShuttingDown => {
+                // A process that is going takes no more; the next one gets it.
+                if !talk.is_ending {
+                    talk.send(&message);
+                }
                 self.unsettled.push_back(message);
             }
-            // Another process will take it.
-            pb::ErrorReason::ShuttingDown => self.unsettled.push_back(message),
             pb::ErrorReason::TurnInProgress
             | pb::ErrorReason::CallNotPending
             | pb::ErrorReason::TurnNotFound

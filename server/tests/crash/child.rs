@@ -19,8 +19,9 @@ use crate::SOON;
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) endpoint: String,
-    /// The store's file; what the server says goes to a file beside it.
     pub(crate) store: PathBuf,
+    /// Where what it says on standard error is gathered.
+    said: PathBuf,
     pub(crate) arguments: Vec<String>,
 }
 
@@ -41,6 +42,7 @@ impl Setup {
         Self {
             endpoint,
             store: folder.join("store.db"),
+            said: folder.join("said"),
             arguments: arguments.iter().map(ToString::to_string).collect(),
         }
     }
@@ -75,7 +77,7 @@ impl Setup {
     pub(crate) fn spawn_as(&self, mut command: Command) -> Starting {
         let mut process = command
             .stdout(Stdio::piped())
-            .stderr(self.said())
+            .stderr(self.open_said())
             .spawn()
             .unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
@@ -91,33 +93,41 @@ impl Setup {
 
     /// What all processes said on standard error.
     pub(crate) fn errors(&self) -> String {
-        fs::read_to_string(self.said_path()).unwrap()
+        fs::read_to_string(&self.said).unwrap_or_default()
     }
 
-    fn said(&self) -> File {
+    /// How much they have said.
+    pub(crate) fn errors_len(&self) -> usize {
+        fs::metadata(&self.said).map_or(0, |said| said.len() as usize)
+    }
+
+    fn open_said(&self) -> File {
         let mut options = OpenOptions::new();
         let options = options.create(true).append(true);
-        options.open(self.said_path()).unwrap()
-    }
-
-    fn said_path(&self) -> PathBuf {
-        self.store.with_extension("said")
+        options.open(&self.said).unwrap()
     }
 }
 
 impl Starting {
     /// Waits until it says where it listens.
-    pub(crate) async fn ready(mut self) -> Server {
+    pub(crate) async fn ready(self) -> Server {
+        match self.outcome().await {
+            Ok(server) => server,
+            Err(status) => panic!("it ended: {status:?}"),
+        }
+    }
+
+    /// Waits until it says where it listens, or has ended.
+    pub(crate) async fn outcome(mut self) -> Result<Server, ExitStatus> {
         let line = tokio::time::timeout(SOON, self.lines.next_line()).await;
-        let line = line.expect("it starts in time").unwrap();
-        let Some(line) = line else {
-            panic!("it ended: {:?}", self.process.wait().await);
+        let Some(line) = line.expect("it starts in time").unwrap() else {
+            return Err(self.ended().await);
         };
         let address = line.split("http://").nth(1).unwrap();
-        Server {
+        Ok(Server {
             process: self.process,
             address: address.trim().parse().unwrap(),
-        }
+        })
     }
 
     /// Sends SIGKILL, and waits until it is gone.
@@ -147,6 +157,10 @@ impl Server {
         ended.expect("it ends in time").unwrap()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id().unwrap()
+    }
+
     /// Resident memory in KiB, as the system counts it.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(self.proc("status")).unwrap();
@@ -161,6 +175,6 @@ impl Server {
     }
 
     fn proc(&self, name: &str) -> String {
-        format!("/proc/{}/{name}", self.process.id().unwrap())
+        format!("/proc/{}/{name}", self.id())
     }
 }

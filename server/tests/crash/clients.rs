@@ -1,9 +1,6 @@
 //! The load of a test: clients that come and go, and what they know in the end.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use tokio::task::JoinSet;
 
@@ -17,13 +14,12 @@ pub(crate) struct Clients {
 impl Clients {
     pub(crate) fn start(world: &Arc<World>, seed: u64, chats: usize, callers: usize) -> Self {
         let mut tasks = JoinSet::new();
-        let count = Arc::new(AtomicU64::new(0));
         for number in 0..chats + callers {
-            let (world, count) = (Arc::clone(world), Arc::clone(&count));
+            let world = Arc::clone(world);
             tasks.spawn(async move {
                 let mut records = Vec::new();
                 while !world.is_winding_down() {
-                    let at = count.fetch_add(1, Ordering::Relaxed);
+                    let at = world.counts.clients.fetch_add(1, Ordering::Relaxed);
                     let seed = seed.wrapping_mul(1_000_003).wrapping_add(at);
                     let record = if number < chats {
                         Chat::new(&world, format!("chat-{at}"), seed).run().await

@@ -58,6 +58,12 @@ pub(crate) fn judge(record: &Record, kept: &Kept) -> Judged {
         let count = said(kept, token);
         assert!(turn.kept().contains(&count), "{token}: {count}; {turn:?}");
     }
+    for number in &record.goodbyes {
+        assert!(
+            (0..=record.events.len() as i64).contains(number),
+            "{number}"
+        );
+    }
     for token in &record.seeded {
         assert_eq!(said(kept, token), 1, "{token}");
     }

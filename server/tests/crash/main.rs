@@ -3,20 +3,30 @@
 //! The real program on a real file, a simulator behind real HTTP, and clients that note for
 //! themselves what they were told; their tools have effects in a real file.
 //!
-//! `TAIWA_CRASH_KILLS` sets the number of kills, `TAIWA_CRASH_SEED` what is drawn by lot.
+//! `TAIWA_CRASH_KILLS` sets the number of kills, `TAIWA_SOAK_SECONDS` how long the soak takes, and
+//! `TAIWA_CRASH_SEED` what is drawn by lot.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its footing is gone")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a client skips what it does not know"
+)]
 
 mod caller;
 mod chat;
 mod child;
 mod clients;
 mod codec;
+mod faults;
 mod judge;
 mod kept;
 mod kills;
+mod mid_write;
 mod models;
 mod record;
+mod room;
+mod soak;
+mod stops;
 mod tools;
 mod verdict;
 mod world;

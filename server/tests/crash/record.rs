@@ -27,6 +27,8 @@ pub(crate) struct Record {
     pub(crate) updates: BTreeMap<String, String>,
     /// Words that the session began with.
     pub(crate) seeded: Vec<String>,
+    /// Numbers after which to resume, as streams were told by a server that stops.
+    pub(crate) goodbyes: Vec<i64>,
     /// It was deleted, and the server has said so.
     pub(crate) is_deleted: bool,
 }

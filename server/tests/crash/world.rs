@@ -65,6 +65,8 @@ pub(crate) struct World {
 /// What was done.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
+    /// Clients that ever began, which numbers them.
+    pub(crate) clients: AtomicU64,
     pub(crate) inputs: AtomicU64,
     pub(crate) cuts: AtomicU64,
 }
@@ -119,6 +121,11 @@ impl World {
     /// Asks the clients to begin nothing more.
     pub(crate) fn wind_down(&self) {
         self.is_winding_down.send_replace(true);
+    }
+
+    /// Lets clients begin again.
+    pub(crate) fn wind_up(&self) {
+        self.is_winding_down.send_replace(false);
     }
 
     pub(crate) fn is_winding_down(&self) -> bool {
