@@ -91,6 +91,8 @@ pub async fn start(config: Config) -> Result<Server, Error> {
         }
     };
     let store = Store::open(config.store).await?;
+    // Before anything is taken up: a process that cannot listen leaves all to one that can.
+    let listener = Listener::bind(config.listen).await?;
     let bedrock = Bedrock::connect(bedrock).await;
     let agents = config.agents;
     let replay_window = config.sessions.replay_window;
@@ -152,7 +154,6 @@ pub async fn start(config: Config) -> Result<Server, Error> {
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
 
-    let listener = Listener::bind(config.listen).await?;
     let address = listener.local_addr();
     let drain = Drain::default();
     let listening = tokio::spawn(listener.serve(routes, config.transport, drain.clone()));
