@@ -217,7 +217,7 @@ impl AgentService for Service {
             invocation.turn.deadline = caller.deadline.map(Instant::into_std);
             let run = self.run(&agent, &caller, invocation, fingerprint, None);
             let run = run.await?;
-            deadline::within(run.deadline, run.result()).await
+            deadline::within(run.deadline, run.result(self)).await
         };
         let result = answer.await.map_err(|failure| status::status(&failure))?;
         let text = result

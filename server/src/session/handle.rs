@@ -16,6 +16,7 @@ use super::{
     reader::{Options, Reader},
     registry::Place,
 };
+use crate::store::Key;
 
 /// A session, as calls see it.
 #[derive(Clone, Debug)]
@@ -33,6 +34,11 @@ impl Handle {
     /// The session's name.
     pub fn id(&self) -> &str {
         &self.place.key().session_id
+    }
+
+    /// The session's name, and whose it is.
+    pub fn key(&self) -> &Key {
+        self.place.key()
     }
 
     /// Agent in charge.

@@ -103,3 +103,30 @@ async fn a_paused_turn_stays_paused_over_stops_and_kills() {
     assert_eq!(result.status(), pb::TurnStatus::Completed);
     check_errors(&world.setup);
 }
+
+#[tokio::test]
+async fn a_repeat_finds_a_turn_of_long_ago_and_an_earlier_process() {
+    let world = World::new(&[]).await;
+    let server = world.setup.start().await;
+    world.announce(server.address);
+    let link = world.link().await;
+    let request = |number: usize| pb::InvokeRequest {
+        prompt: format!("say something, number {number}"),
+        session_id: "long".to_owned(),
+        request_id: format!("long-{number}"),
+        ..pb::InvokeRequest::default()
+    };
+    let first = link.agents().invoke(request(0)).await.unwrap().into_inner();
+    // More than a session remembers by itself.
+    for number in 1..taiwa_server::store::LOADED_TURNS + 3 {
+        link.agents().invoke(request(number)).await.unwrap();
+    }
+    let again = link.agents().invoke(request(0)).await.unwrap();
+    assert_eq!(again.into_inner(), first);
+    server.kill().await;
+    let server = world.setup.start().await;
+    world.announce(server.address);
+    let link = world.link().await;
+    let again = link.agents().invoke(request(0)).await.unwrap();
+    assert_eq!(again.into_inner(), first);
+}

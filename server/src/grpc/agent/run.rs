@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Caller, Service, no_turn};
 use crate::{
     grpc::{
-        convert::request::Invocation,
+        convert::{event, request::Invocation},
         deadline,
         request_ids::{Claim, Fingerprint},
     },
@@ -136,7 +136,7 @@ pub(super) struct Run {
 
 impl Run {
     /// Waits for the turn's end or pause.
-    pub(super) async fn result(self) -> Result<pb::TurnResult, Failure> {
+    pub(super) async fn result(self, service: &Service) -> Result<pb::TurnResult, Failure> {
         if let Some(mut reader) = self.reader {
             let Some(bytes) = reader.next().await.transpose()? else {
                 return Err(Failure::internal());
@@ -153,11 +153,15 @@ impl Run {
         }
         let turn_id = Some(self.started.turn_id.to_string());
         let view = self.handle.turn(turn_id).await;
-        let view = view.map_err(|_| Failure::shutting_down())?;
-        let view = view.ok_or_else(no_turn)?;
-        match view.failure {
-            Some(failure) => Err(failure),
-            None => Ok(view.result),
-        }
+        let (result, failure) = match view.map_err(|_| Failure::shutting_down())? {
+            Some(view) => (view.result, view.failure),
+            None => {
+                let key = self.handle.key();
+                let ended = service.ended_turn(&key.tenant, &key.session_id, &self.started.turn_id);
+                let ended = ended.await?.ok_or_else(no_turn)?;
+                (event::turn_result(&ended), ended.failure)
+            }
+        };
+        failure.map_or(Ok(result), Err)
     }
 }
