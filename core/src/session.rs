@@ -414,9 +414,12 @@ impl Session {
 /// False for what changes the state only where it is told: the course of a model call.
 fn changes_state(input: &Input) -> bool {
     match input {
-        Input::ModelOpened { .. } | Input::Model { .. } | Input::ModelHeld(_) | Input::Tick => {
-            false
-        }
+        // A shutdown changes no more than what it tells of: inputs that it refuses.
+        Input::ModelOpened { .. }
+        | Input::Model { .. }
+        | Input::ModelHeld(_)
+        | Input::Tick
+        | Input::Shutdown => false,
         Input::Start { .. }
         | Input::StreamOpened(_)
         | Input::Frame { .. }
@@ -425,7 +428,6 @@ fn changes_state(input: &Input) -> bool {
         | Input::ModelEnded(_)
         | Input::ModelFailed { .. }
         | Input::Cancel { .. }
-        | Input::Shutdown
         | Input::Kill
         | Input::Fault => true,
     }
