@@ -187,17 +187,32 @@ impl Service {
                 async move { handle.resume(resumption, options).await }
             })
             .await?;
-        let Err(failure) = reader else { return reader };
+        match (reader, &resumption.turn_id) {
+            (Err(failure), Some(turn_id)) => {
+                let gone = self.gone(failure, tenant, &session_id, turn_id);
+                Err(gone.await?)
+            }
+            (reader, _) => reader,
+        }
+    }
+
+    /// Tells why a turn cannot be read: one that the store knows has lost its events.
+    async fn gone(
+        &self,
+        failure: Failure,
+        tenant: &Arc<str>,
+        session_id: &str,
+        turn_id: &str,
+    ) -> Result<Failure, Failure> {
         if failure.reason == Reason::TurnNotFound
-            && let Some(turn_id) = &resumption.turn_id
             && self
-                .ended_turn(tenant, &session_id, turn_id)
+                .ended_turn(tenant, session_id, turn_id)
                 .await?
                 .is_some()
         {
-            return Err(session::replay_expired(&session_id, turn_id));
+            return Ok(session::replay_expired(session_id, turn_id));
         }
-        Err(failure)
+        Ok(failure)
     }
 }
 

@@ -24,6 +24,7 @@ pub use self::{
     entry::{Entry, TurnEnd},
     held::Held,
 };
+use crate::grpc::convert::delivery::EventClass;
 
 /// Bounds of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +207,25 @@ impl<G: PartialEq> Log<G> {
     /// Sequence number of the newest event that readers can see.
     pub fn committed(&self) -> u64 {
         self.lock().committed
+    }
+
+    /// Finds the end of this turn, or of its newest part, with its sequence number.
+    pub fn end_of(&self, turn_id: &str) -> Option<(u64, Arc<TurnEnd>)> {
+        let inner = self.lock();
+        let mut newest_first = inner.entries.iter().rev();
+        newest_first.find_map(|entry| {
+            let end = entry.end.as_ref()?;
+            (*end.turn_id == *turn_id).then(|| (entry.sequence, Arc::clone(end)))
+        })
+    }
+
+    /// True when this turn is kept from its first event on.
+    pub fn has_begin_of(&self, turn_id: &str) -> bool {
+        let inner = self.lock();
+        let mut entries = inner.entries.iter();
+        entries.any(|entry| {
+            entry.class == EventClass::TurnBegin && entry.turn_id.as_deref() == Some(turn_id)
+        })
     }
 
     /// Attaches a reader; tells how many events after its cursor are gone.

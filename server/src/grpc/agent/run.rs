@@ -76,10 +76,18 @@ impl Service {
                 // The session left memory between being found and being asked.
                 continue;
             };
+            let reader = match reader {
+                Ok(reader) => reader,
+                Err(failure) => {
+                    let turn_id = &started.turn_id;
+                    let gone = self.gone(failure, &caller.tenant, &answer.session_id, turn_id);
+                    return Err(gone.await?);
+                }
+            };
             return Ok(Run {
                 handle,
                 started,
-                reader: reader?,
+                reader,
                 deadline: caller.deadline,
             });
         }

@@ -75,6 +75,8 @@ pub enum EventClass {
     ReasoningBlock,
     /// The end of a turn, whose messages may hold reasoning.
     TurnEnd,
+    /// The first event of a turn.
+    TurnBegin,
 }
 
 impl EventClass {
@@ -86,6 +88,7 @@ impl EventClass {
             Self::ReasoningDelta => 2,
             Self::ReasoningBlock => 3,
             Self::TurnEnd => 4,
+            Self::TurnBegin => 5,
         }
     }
 
@@ -96,6 +99,7 @@ impl EventClass {
             Self::ReasoningDelta,
             Self::ReasoningBlock,
             Self::TurnEnd,
+            Self::TurnBegin,
         ];
         let found = all.into_iter().find(|class| class.number() == number);
         found.unwrap_or(Self::Plain)
@@ -112,6 +116,9 @@ impl EventClass {
             Payload::BlockStarted(taiwa_core::event::BlockKind::Reasoning)
             | Payload::BlockCompleted(Block::Reasoning(_)) => Self::ReasoningBlock,
             Payload::TurnEnded(_) => Self::TurnEnd,
+            Payload::TurnStarted {
+                continued: false, ..
+            } => Self::TurnBegin,
             Payload::FrameAccepted(_)
             | Payload::FrameRejected { .. }
             | Payload::TurnStarted { .. }
@@ -132,7 +139,7 @@ impl StreamOptions {
     /// Tells whether the reader gets events of this class at all.
     pub fn takes(&self, class: EventClass) -> bool {
         match class {
-            EventClass::Plain | EventClass::TurnEnd => true,
+            EventClass::Plain | EventClass::TurnBegin | EventClass::TurnEnd => true,
             EventClass::Delta => !self.omit_deltas,
             EventClass::ReasoningDelta => !self.omit_deltas && !self.omit_reasoning,
             EventClass::ReasoningBlock => !self.omit_reasoning,

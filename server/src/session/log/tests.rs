@@ -4,7 +4,6 @@ use std::{
 };
 
 use super::*;
-use crate::grpc::convert::delivery::EventClass;
 
 const CONFIG: Config = Config {
     max_bytes: 100,

@@ -56,7 +56,7 @@ impl Task {
         let ready = event::session_ready(self.welcome(newest), SystemTime::now());
         self.log.notify(reader.id(), |_| event::encode(&ready));
         if let Some(after) = after {
-            self.announce_replay(&reader, after, newest);
+            self.announce_replay(&reader, after, newest, reader.missing());
         }
         self.streams.insert(stream, reader.id());
         if let Some(claimed) = claimed {
@@ -93,17 +93,15 @@ impl Task {
         let mut follows = Follows::Session;
         let mut end = resumption.replay_only.then_some((newest, None));
         if let Some(turn_id) = &resumption.turn_id {
-            let turn = self.session.turn(Some(turn_id), now());
-            let turn = turn.ok_or_else(|| {
-                Failure::new(Reason::TurnNotFound, "there is no such turn").fact("turn_id", turn_id)
-            })?;
+            let turn = self.standing(turn_id).ok_or_else(|| no_turn(turn_id))?;
             interest = Interest::Turn(Arc::clone(&turn.turn_id));
-            let mut ends_from = newest + 1;
-            if turn.status != TurnStatus::Running {
-                ends_from = turn.last_sequence;
-                if after >= turn.last_sequence {
-                    end = Some((after, turn.failure));
-                } else if turn.last_sequence < self.log.oldest() {
+            // Ends so far are those of earlier parts.
+            let mut ends_from = self.log.last_sequence() + 1;
+            if let Some((last_sequence, failure)) = turn.end {
+                ends_from = last_sequence;
+                if after >= last_sequence {
+                    end = Some((after, failure));
+                } else if last_sequence < self.log.oldest() {
                     return Err(kept::replay_expired(self.session.id(), turn_id));
                 }
             }
@@ -120,11 +118,31 @@ impl Task {
             on_gone: None,
         };
         let reader = Reader::attach(&self.log, self.inbox.clone(), follows, attachment, options);
-        self.announce_replay(&reader, after, newest);
+        let missing = match &resumption.turn_id {
+            Some(turn_id) if self.log.has_begin_of(turn_id) => 0,
+            Some(_) | None => reader.missing(),
+        };
+        self.announce_replay(&reader, after, newest, missing);
         if let Some((after, failure)) = end {
             self.log.end_after(reader.id(), after, failure);
         }
         Ok(reader)
+    }
+
+    /// How a turn stands by what the session remembers, and else by what the log keeps.
+    fn standing(&self, turn_id: &str) -> Option<Standing> {
+        if let Some(turn) = self.session.turn(Some(turn_id), now()) {
+            let is_running = turn.status == TurnStatus::Running;
+            return Some(Standing {
+                turn_id: turn.turn_id,
+                end: (!is_running).then_some((turn.last_sequence, turn.failure)),
+            });
+        }
+        let (last_sequence, end) = self.log.end_of(turn_id)?;
+        Some(Standing {
+            turn_id: Arc::clone(&end.turn_id),
+            end: Some((last_sequence, end.failure.clone())),
+        })
     }
 
     /// Reads a turn from its first event, as the call that started it does.
@@ -157,10 +175,13 @@ impl Task {
         started: &Started,
         options: Option<Options>,
     ) -> Result<Option<Reader>, Failure> {
-        let turn = self.session.turn(Some(&started.turn_id), now());
-        let runs = turn.is_some_and(|turn| turn.status == TurnStatus::Running);
+        let standing = self.standing(&started.turn_id);
+        let runs = standing.as_ref().is_some_and(|turn| turn.end.is_none());
         if options.is_none() && !runs {
             return Ok(None);
+        }
+        if standing.is_none() {
+            return Err(no_turn(&started.turn_id));
         }
         if options.is_some() && self.log.oldest() > started.first_sequence {
             return Err(kept::replay_expired(self.session.id(), &started.turn_id));
@@ -201,13 +222,13 @@ impl Task {
         });
     }
 
-    fn announce_replay(&self, reader: &Reader, after: u64, newest: u64) {
+    fn announce_replay(&self, reader: &Reader, after: u64, newest: u64, missing: u64) {
         let active = self.session.active_turn();
         let resumed = pb::StreamResumed {
             session_id: self.session.id().to_string(),
             after_sequence: number(after),
             last_sequence: number(newest),
-            missing_events: number(reader.missing()),
+            missing_events: number(missing),
             active_turn_id: active.map(ToString::to_string).unwrap_or_default(),
         };
         let resumed = event::stream_resumed(resumed, SystemTime::now());
@@ -236,6 +257,17 @@ impl Task {
             last_sequence: number(last_sequence),
         }
     }
+}
+
+/// How a turn stands.
+struct Standing {
+    turn_id: Arc<str>,
+    /// The number of its end or pause, and why it failed; `None` while it runs.
+    end: Option<(u64, Option<Failure>)>,
+}
+
+fn no_turn(turn_id: &str) -> Failure {
+    Failure::new(Reason::TurnNotFound, "there is no such turn").fact("turn_id", turn_id)
 }
 
 fn check_cursor(field: &str, after: u64, newest: u64) -> Result<(), Failure> {
