@@ -1,4 +1,4 @@
-//! The three calls, each read to its end, with a limit on every wait.
+//! The calls that run turns and read them again, each to its end, with a limit on every wait.
 
 use std::time::Duration;
 
@@ -92,7 +92,28 @@ pub async fn invoke_stream(client: &mut Client, request: pb::InvokeRequest) -> S
     }
 }
 
-async fn rest_of(stream: &mut Streaming<pb::Event>) -> Streamed {
+/// Reads events again by `ResumeStream`, until the call ends.
+///
+/// # Panics
+///
+/// When the call does not end in time.
+pub async fn resume_stream(client: &mut Client, request: pb::ResumeStreamRequest) -> Streamed {
+    match timeout(PATIENCE, client.resume_stream(request)).await {
+        Ok(Ok(response)) => rest_of(&mut response.into_inner()).await,
+        Ok(Err(status)) => Streamed {
+            events: Vec::new(),
+            end: Err(status),
+        },
+        Err(_) => panic!("ResumeStream answers in time"),
+    }
+}
+
+/// Reads what comes until the call ends.
+///
+/// # Panics
+///
+/// When nothing comes in time.
+pub async fn rest_of(stream: &mut Streaming<pb::Event>) -> Streamed {
     let mut events = Vec::new();
     let end = loop {
         match next_of(stream).await {
@@ -104,7 +125,16 @@ async fn rest_of(stream: &mut Streaming<pb::Event>) -> Streamed {
     Streamed { events, end }
 }
 
-async fn next_of(stream: &mut Streaming<pb::Event>) -> Result<Option<pb::Event>, Status> {
+/// Reads the next event; `None` at the end.
+///
+/// # Errors
+///
+/// The status that the call ended with.
+///
+/// # Panics
+///
+/// When nothing comes in time.
+pub async fn next_of(stream: &mut Streaming<pb::Event>) -> Result<Option<pb::Event>, Status> {
     let next = timeout(PATIENCE, stream.message()).await;
     next.expect("an event or the end comes in time")
 }
@@ -128,13 +158,26 @@ impl Conversation {
     ///
     /// When the call cannot be opened.
     pub async fn open(client: &mut Client) -> Self {
+        Self::try_open(client).await.expect("Converse opens")
+    }
+
+    /// As [`Conversation::open`], over a connection that may be cut.
+    ///
+    /// # Errors
+    ///
+    /// When the call cannot be opened.
+    ///
+    /// # Panics
+    ///
+    /// When the call is not answered in time.
+    pub async fn try_open(client: &mut Client) -> Result<Self, Status> {
         let (frames, queue) = mpsc::channel(64);
         let opened = timeout(PATIENCE, client.converse(ReceiverStream::new(queue))).await;
-        let response = opened.expect("Converse answers in time");
-        Self {
+        let response = opened.expect("Converse answers in time")?;
+        Ok(Self {
             frames: Some(frames),
-            events: response.expect("Converse opens").into_inner(),
-        }
+            events: response.into_inner(),
+        })
     }
 
     /// Sends a frame without a name.
@@ -167,6 +210,20 @@ impl Conversation {
     pub async fn send_request(&self, request: pb::ConverseRequest) {
         let frames = self.frames.as_ref().expect("not half-closed");
         frames.send(request).await.expect("the call is open");
+    }
+
+    /// Sends any request where the call may have ended.
+    ///
+    /// # Panics
+    ///
+    /// After half-close, and when too many requests wait.
+    pub fn offer(&self, request: pb::ConverseRequest) {
+        let frames = self.frames.as_ref().expect("not half-closed");
+        match frames.try_send(request) {
+            // Who reads the call sees how it ended.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(request)) => panic!("no room for {request:?}"),
+        }
     }
 
     /// Sends a prompt.

@@ -5,7 +5,9 @@ pub mod told;
 
 use std::{sync::Arc, time::Duration};
 
-use taiwa::v1::agent_service_client::AgentServiceClient;
+use taiwa::v1::{
+    agent_service_client::AgentServiceClient, session_service_client::SessionServiceClient,
+};
 use taiwa_core::{Agent, Limits, TurnOptions, agent::SystemOverride};
 use taiwa_server::{
     agents::Agents,
@@ -22,6 +24,9 @@ use tonic::transport::{Channel, Endpoint};
 /// The generated client, over a plain channel.
 pub type Client = AgentServiceClient<Channel>;
 
+/// The generated client of sessions, over a plain channel.
+pub type SessionClient = SessionServiceClient<Channel>;
+
 /// The model that agents of tests use.
 pub const MODEL: &str = "simulator.persona-v1:0";
 
@@ -32,6 +37,7 @@ pub struct World {
     pub simulator: Simulator,
     /// The server.
     pub server: Server,
+    settings: Settings,
 }
 
 /// What a test sets differently.
@@ -134,10 +140,51 @@ impl World {
         let simulator = Simulator::start(config)
             .await
             .expect("a free port of the loopback");
-        let server = app::start(config_for(&simulator, settings))
+        Self::around(simulator, settings).await
+    }
+
+    async fn around(simulator: Simulator, settings: Settings) -> Self {
+        let server = app::start(config_for(&simulator, settings.clone()))
             .await
             .expect("the server starts");
-        Self { simulator, server }
+        Self {
+            simulator,
+            server,
+            settings,
+        }
+    }
+
+    /// Stops the server in order, and starts another with the same settings and the same file.
+    ///
+    /// # Panics
+    ///
+    /// When the other cannot start.
+    #[must_use]
+    pub async fn restart(self) -> Self {
+        let Self {
+            simulator,
+            server,
+            settings,
+        } = self;
+        server.stop().await;
+        Self::around(simulator, settings).await
+    }
+
+    /// Starts another server on another store, and turns to it.
+    ///
+    /// The first runs on beside it: on a copy of its file, the second is what a process finds
+    /// that starts after a crash.
+    ///
+    /// # Panics
+    ///
+    /// When the other cannot start.
+    #[must_use]
+    pub async fn turn_to(self, store: store::Place) -> Self {
+        let settings = Settings {
+            store,
+            ..self.settings
+        };
+        Self::around(self.simulator, settings).await
     }
 
     /// Opens a connection of its own to the server.
@@ -149,6 +196,15 @@ impl World {
         let endpoint = format!("http://{}", self.server.local_addr());
         let endpoint = Endpoint::from_shared(endpoint).expect("an address is an endpoint");
         endpoint.connect().await.expect("the server listens")
+    }
+
+    /// Opens a connection of its own to the server, and a client of its sessions on it.
+    ///
+    /// # Panics
+    ///
+    /// When the server cannot be reached.
+    pub async fn sessions(&self) -> SessionClient {
+        SessionClient::new(self.channel().await)
     }
 
     /// Opens a connection of its own to the server, and a client on it.
