@@ -2,10 +2,12 @@
 //!
 //! The bytes are a script. Each line of it is one byte that says what happens,
 //! and an argument: frames and requests as protobuf bytes, a model that says
-//! anything in any order, time that passes. A witness watches what comes out.
+//! anything in any order, time that passes, a process that ends. A witness watches
+//! what comes out, and a store keeps it.
 
 #![no_main]
 
+mod store;
 mod witness;
 
 use std::{
@@ -18,7 +20,7 @@ use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
 use taiwa::v1 as pb;
 use taiwa_core::{
-    Agent, Failure, Input, Limits, ModelEvent, Reason, Session, StopReason, TurnOptions, Usage,
+    Agent, Clock, Failure, Input, Limits, ModelEvent, Reason, Session, StopReason, TurnOptions, Usage,
     agent::SystemOverride,
     input::{CallId, CancelCause, InputPolicy, StreamId},
     model::{BlockDelta, BlockStart, MessageStop, ModelMetadata},
@@ -28,10 +30,9 @@ use taiwa_server::grpc::convert::{
     event::Encoder,
     frame::{self, frame},
     request,
-    time::Clock,
 };
 
-use self::witness::Witness;
+use self::{store::Store, witness::Witness};
 
 fuzz_target!(|bytes: &[u8]| {
     let now = Instant::now();
@@ -43,31 +44,51 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let clock = Clock {
         instant: now,
-        system: SystemTime::UNIX_EPOCH,
+        system: SystemTime::UNIX_EPOCH + YEAR,
     };
     let mut play = Play {
         session: Session::new(Setup {
-            id: "session".to_owned(),
-            seed: "seed".to_owned(),
-            agent: Arc::clone(&agent),
             options: setup.options,
             messages: setup.messages,
+            ..start(&agent, clock)
         }),
-        witness: Witness::new(Encoder::new("session".into(), "agent".into(), clock)),
+        witness: Witness::new(Encoder::new("session".into(), "agent".into())),
+        store: Store::new(&agent.limits),
         policy: setup.input_policy,
         calls: 0,
+        stream: 0,
         agent,
+        clock,
         now,
     };
+    play.take_outputs();
     play.take(Input::StreamOpened(StreamId(0)));
     while let Some(line) = script.byte() {
-        if let Some(input) = play.input(line, &mut script) {
+        if line == CRASH {
+            play.crash();
+        } else if let Some(input) = play.input(line, &mut script) {
             play.take(input);
         }
     }
     play.take(Input::Kill);
     assert!(play.session.is_idle(), "a kill leaves nothing running");
 });
+
+/// The line at which the process ends.
+const CRASH: u8 = 0xfd;
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+fn start(agent: &Arc<Agent>, clock: Clock) -> Setup {
+    Setup {
+        id: "session".to_owned(),
+        seed: "seed".to_owned(),
+        agent: Arc::clone(agent),
+        options: TurnOptions::default(),
+        messages: Vec::new(),
+        clock,
+    }
+}
 
 /// Small limits, so that short scripts reach them.
 fn agent() -> Agent {
@@ -101,21 +122,49 @@ fn agent() -> Agent {
 struct Play {
     session: Session,
     witness: Witness,
+    store: Store,
     policy: InputPolicy,
     calls: u64,
+    /// The newest stream.
+    stream: u64,
     agent: Arc<Agent>,
+    clock: Clock,
     now: Instant,
 }
 
 impl Play {
     fn take(&mut self, input: Input) {
         self.session.handle(input, self.now);
+        self.take_outputs();
+    }
+
+    /// Does what a driver does after an input.
+    fn take_outputs(&mut self) {
         while let Some(command) = self.session.poll_command() {
             self.witness.see_command(&command);
         }
+        let mut told = Vec::new();
         while let Some(event) = self.session.poll_event() {
-            self.witness.see_event(event);
+            told.push(self.witness.see_event(event));
         }
+        self.store.keep(told, &mut self.session);
+    }
+
+    /// The process ends after its last batch, and another goes on.
+    fn crash(&mut self) {
+        self.clock = Clock {
+            instant: self.now,
+            system: self.clock.system_at(self.now),
+        };
+        let kept = self.store.read(&self.agent.limits);
+        let (session, repairs) = Session::restore(start(&self.agent, self.clock), kept, self.now);
+        assert!(repairs.is_empty(), "a history was kept unsound: {repairs:?}");
+        self.session = session;
+        self.witness.see_crash();
+        self.take_outputs();
+        self.witness.see_restored();
+        self.stream += 1;
+        self.take(Input::StreamOpened(StreamId(self.stream)));
     }
 
     /// Reads one line; `None` where its bytes do not decode or it has no meaning here.
@@ -124,8 +173,10 @@ impl Play {
         Some(match line % 16 {
             0..=3 => {
                 let wire = pb::ConverseRequest::decode(script.bytes()).ok()?;
+                // Some come on the stream before the newest, whose input was taken over.
+                let back = u64::from(line >= 192);
                 Input::Frame {
-                    stream: StreamId(0),
+                    stream: StreamId(self.stream.saturating_sub(back)),
                     frame: Box::new(frame(wire, &self.agent, self.policy)),
                 }
             }
@@ -165,10 +216,13 @@ impl Play {
                 cause: CancelCause::Requested,
             },
             14 => match line / 16 % 3 {
-                0 => Input::InputClosed(StreamId(0)),
-                1 => Input::StreamOpened(StreamId(0)),
+                0 => Input::InputClosed(StreamId(self.stream)),
+                1 => {
+                    self.stream += 1;
+                    Input::StreamOpened(StreamId(self.stream))
+                }
                 _ => Input::StreamGone {
-                    stream: StreamId(0),
+                    stream: StreamId(self.stream),
                     cancel: line >= 128,
                 },
             },

@@ -54,11 +54,28 @@ impl Witness {
                 assert_eq!(self.step, Some(*step), "the open call is closed");
                 self.step = None;
             }
-            Command::Answer { .. } | Command::AnswerCancel { .. } | Command::EndStream(_) => {}
+            Command::Answer { .. }
+            | Command::AnswerCancel { .. }
+            | Command::Forget(_)
+            | Command::TakeOver(_)
+            | Command::Refuse { .. }
+            | Command::EndStream(_) => {}
         }
     }
 
-    pub fn see_event(&mut self, event: Event) {
+    /// The process ends, and the model call with it.
+    pub fn see_crash(&mut self) {
+        self.step = None;
+    }
+
+    /// After a restart nobody can answer: what does not call the model is paused or over.
+    pub fn see_restored(&self) {
+        let waits = self.turn.as_ref().is_some_and(|turn| !turn.paused);
+        assert!(!waits || self.step.is_some(), "a turn waits for nobody");
+    }
+
+    /// Gives the event as it is kept.
+    pub fn see_event(&mut self, event: Event) -> pb::Event {
         self.sequence += 1;
         assert_eq!(event.sequence, self.sequence, "no gap and no repeat");
         if let Some(id) = &event.turn_id {
@@ -95,6 +112,7 @@ impl Witness {
         let bytes = self.encoder.encode(event, SystemTime::UNIX_EPOCH);
         let wire = pb::Event::decode(bytes).expect("an event that clients can decode");
         assert_eq!(wire.sequence.unsigned_abs(), self.sequence);
+        wire
     }
 }
 
