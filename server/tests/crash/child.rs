@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     net::SocketAddr,
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -14,6 +15,9 @@ use tokio::{
 };
 
 use crate::SOON;
+
+/// The number that every Unix gives it.
+const SIGKILL: i32 = 9;
 
 /// How the server is started, each time anew.
 #[derive(Clone, Debug)]
@@ -131,8 +135,8 @@ impl Starting {
     }
 
     /// Sends SIGKILL, and waits until it is gone.
-    pub(crate) async fn kill(mut self) {
-        self.process.kill().await.unwrap();
+    pub(crate) async fn kill(self) {
+        kill(self.process).await;
     }
 
     /// Waits until it has ended by itself.
@@ -144,8 +148,8 @@ impl Starting {
 
 impl Server {
     /// Sends SIGKILL, and waits until it is gone.
-    pub(crate) async fn kill(mut self) {
-        self.process.kill().await.unwrap();
+    pub(crate) async fn kill(self) {
+        kill(self.process).await;
     }
 
     /// Sends SIGTERM, and waits until it has ended.
@@ -177,4 +181,15 @@ impl Server {
     fn proc(&self, name: &str) -> String {
         format!("/proc/{}/{name}", self.id())
     }
+}
+
+/// Kills a process, which must have lived until then.
+async fn kill(mut process: Child) {
+    process.start_kill().unwrap();
+    let status = process.wait().await.unwrap();
+    assert_eq!(
+        status.signal(),
+        Some(SIGKILL),
+        "it ended by itself: {status:?}"
+    );
 }

@@ -58,15 +58,15 @@ async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_does_nothing_tw
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut models = Models::default();
     let mut clients = Clients::start(&world, seed, CLIENTS.0, CLIENTS.1);
-    let mut early = 0;
+    let (mut killed, mut early) = (0, 0);
     for _ in 0..kills {
         clients.check();
         let starting = world.setup.spawn();
         let moment = Moment::draw(&mut rng);
         if let Moment::Starting(time) = moment {
             tokio::time::sleep(time).await;
-            early += 1;
             starting.kill().await;
+            (killed, early) = (killed + 1, early + 1);
             continue;
         }
         let server = starting.ready().await;
@@ -82,10 +82,12 @@ async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_does_nothing_tw
             Moment::AtWork(time) => tokio::time::sleep(time).await,
         }
         server.kill().await;
+        killed += 1;
         world.withdraw();
         models.collect(world.simulator.journal());
     }
-    let killed = began.elapsed();
+    let time = began.elapsed();
+    assert_eq!(killed, kills);
 
     let server = world.setup.start().await;
     world.announce(server.address);
@@ -105,7 +107,7 @@ async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_does_nothing_tw
     check_file(&world.setup);
     check_errors(&world.setup);
     eprintln!(
-        "seed {seed}: {kills} kills in {killed:.1?}, {early} of them before it listened; \
+        "seed {seed}: {killed} kills in {time:.1?}, {early} of them before it listened; \
          {} inputs and {} cuts by clients in {sessions} sessions; {judged:?}; {} model calls; \
          {} effects; all in {:.1?}",
         world.counts.inputs.load(Ordering::Relaxed),
