@@ -903,13 +903,17 @@ impl Reference {
             result.status == TurnStatus::Interrupted
                 || result.stop_reason == Some(StopReason::Cancelled) && turn.interrupted,
         );
+        let failure = result.failure.as_ref().map(|failure| failure.reason);
+        let was_stopped = failure == Some(Reason::ShuttingDown);
         if turn.lost {
-            let failure = result.failure.as_ref().map(|failure| failure.reason);
-            assert_eq!(failure, Some(Reason::ShuttingDown));
+            assert!(was_stopped);
+        }
+        if was_stopped {
             assert_eq!(result.stop_reason, Some(StopReason::Incomplete));
         }
         let keeps = match result.status {
-            _ if turn.lost => true,
+            // With the process, or at the end of its grace.
+            _ if was_stopped => true,
             TurnStatus::Interrupted => !turn.replaced,
             TurnStatus::Completed => turn.steps > 0,
             _ => turn.gave_output,
