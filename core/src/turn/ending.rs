@@ -75,7 +75,7 @@ impl Ending {
     ///
     /// The user's words stay even when nothing was said to them: their receipt was told.
     pub(crate) fn lost() -> Self {
-        let text = "the server stopped before the turn ended";
+        let text = "the server stopped, or lost its store, before the turn ended";
         Self::stopped(Failure::new(Reason::ShuttingDown, text))
     }
 

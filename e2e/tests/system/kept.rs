@@ -1,5 +1,7 @@
 //! Failures that come of what is kept: sessions, their events, and the store.
 
+use std::fs;
+
 use taiwa::v1::{
     self as pb, ErrorReason, converse_request::Frame, event::Payload,
     session_service_client::SessionServiceClient,
@@ -9,7 +11,7 @@ use taiwa_e2e::{
     call::{self, Conversation, prompt},
     told::Told,
 };
-use taiwa_server::{grpc::tenant::TenantSource, session};
+use taiwa_server::{grpc::tenant::TenantSource, session, store};
 use tonic::{Code, Status};
 
 fn in_session(session_id: &str, text: &str) -> pb::InvokeRequest {
@@ -38,6 +40,37 @@ async fn a_session_of_that_id_is_not_created_again() {
     let status = sessions.create_session(request()).await.unwrap_err();
     let told = check(&status, Code::AlreadyExists, ErrorReason::SessionExists);
     assert_eq!(told.metadata["session_id"], "s");
+}
+
+#[tokio::test]
+async fn a_first_request_that_is_refused_leaves_no_session() {
+    let world = World::persona().await;
+    let mut client = world.client().await;
+    let request = pb::InvokeRequest {
+        tool_results: vec![pb::ToolResult {
+            tool_call_id: "none".to_owned(),
+            ..pb::ToolResult::default()
+        }],
+        ..in_session("s", "hi")
+    };
+    let refused = call::invoke(&mut client, request).await.unwrap_err();
+    check(
+        &refused,
+        Code::FailedPrecondition,
+        ErrorReason::CallNotPending,
+    );
+    let mut sessions = SessionServiceClient::new(world.channel().await);
+    let listed = sessions
+        .list_sessions(pb::ListSessionsRequest::default())
+        .await;
+    assert_eq!(listed.unwrap().into_inner().sessions, []);
+    call::invoke(&mut client, in_session("s", "hi"))
+        .await
+        .unwrap();
+    let listed = sessions
+        .list_sessions(pb::ListSessionsRequest::default())
+        .await;
+    assert_eq!(listed.unwrap().into_inner().sessions.len(), 1);
 }
 
 #[tokio::test]
@@ -104,11 +137,26 @@ async fn a_turn_whose_events_are_gone_is_told_so_and_its_result_stays() {
 
 #[tokio::test]
 async fn a_store_that_fails_is_told_and_nothing_is_said_to_have_happened() {
-    let world = World::persona().await;
-    world.server.registry().store().close().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let settings = Settings {
+        store: store::Place::Sqlite {
+            path: path.clone(),
+            durability: store::Durability::Normal,
+        },
+        ..Settings::default()
+    };
+    let world = World::with("", settings).await;
+    // What a failing disk leaves of the file and of its log.
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap().path();
+        let len = fs::metadata(&file).unwrap().len();
+        fs::write(&file, vec![0x5a; usize::try_from(len).unwrap()]).unwrap();
+    }
     let mut client = world.client().await;
-    let invoked = call::invoke(&mut client, prompt("hi")).await.unwrap_err();
-    let streamed = call::invoke_stream(&mut client, prompt("hi")).await;
+    let request = || in_session("s", "hi");
+    let invoked = call::invoke(&mut client, request()).await.unwrap_err();
+    let streamed = call::invoke_stream(&mut client, request()).await;
     assert_eq!(streamed.events, []);
     let mut sessions = SessionServiceClient::new(world.channel().await);
     let listed = sessions

@@ -134,7 +134,7 @@ impl Registry {
         match found {
             Found::Live(handle) => Ok((handle, false)),
             Found::Nowhere(claim) => {
-                let handle = self.begin(claim, begin(), None)?;
+                let handle = self.begin(claim, begin(), None, false)?;
                 Ok((handle, true))
             }
         }
@@ -158,7 +158,7 @@ impl Registry {
         };
         match found {
             Found::Live(_) => Ok(None),
-            Found::Nowhere(claim) => self.begin(claim, beginning, claimed).map(Some),
+            Found::Nowhere(claim) => self.begin(claim, beginning, claimed, true).map(Some),
         }
     }
 
@@ -259,6 +259,7 @@ impl Registry {
         claim: Claim,
         beginning: Beginning,
         claimed: Option<Claimed>,
+        created: bool,
     ) -> Result<Handle, Failure> {
         if self.is_draining() {
             return Err(Failure::shutting_down());
@@ -281,6 +282,7 @@ impl Registry {
             options: Box::new(options),
             messages,
             claimed,
+            created,
         };
         self.admit(claim, agent, origin, self.shared.store.fence())
     }

@@ -60,6 +60,8 @@ struct Task {
     /// What goes into the next batch: events, and all else.
     said: Vec<Entry>,
     writes: Vec<Write>,
+    /// Nothing was said in it that would be worth keeping: a first request may be refused.
+    is_held_back: bool,
     /// How long the session is kept after its last use.
     ttl: Duration,
     /// Tokens of all ended turns.
@@ -126,14 +128,11 @@ pub(super) fn start(parts: Parts) -> Inbox {
 impl Task {
     async fn run(mut self, mut rx: mpsc::Receiver<Message>) {
         let mut sleep = Box::pin(tokio::time::sleep(self.config.session_idle_timeout));
-        let begins = !self.writes.is_empty();
         // One that begins is kept together with what it is first asked: kept before, and without
-        // the request that began it, it would be begun anew by the request's repeat.
-        if !begins {
-            // What a process left unfinished is ended or begun.
-            self.carry_out();
-            self.finish_output();
-        }
+        // the request that began it, it would be begun anew by the request's repeat. What a
+        // process left unfinished is ended or begun.
+        self.carry_out();
+        self.finish_output();
         self.note_quiet();
         let progress = Arc::clone(&self.progress);
         loop {

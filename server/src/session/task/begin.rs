@@ -49,6 +49,8 @@ pub(in crate::session) enum Origin {
         options: Box<TurnOptions>,
         messages: Vec<CoreMessage>,
         claimed: Option<Claimed>,
+        /// It is kept whatever comes; else once something is said in it.
+        created: bool,
     },
     /// The store kept it.
     Kept(Box<Kept>),
@@ -74,6 +76,7 @@ impl Task {
         let mut events = Vec::new();
         let mut newest = 0;
         let mut replay_until = None;
+        let mut is_held_back = false;
         let mut head = None;
         let ttl;
         let session = match parts.origin {
@@ -82,7 +85,9 @@ impl Task {
                 options,
                 messages,
                 claimed,
+                created,
             } => {
+                is_held_back = !created;
                 ttl = begin.ttl;
                 writes.push(Write::Begin(begin));
                 writes.extend(claimed.map(|claimed| kept::request(claimed, &key.session_id, None)));
@@ -122,6 +127,7 @@ impl Task {
             progress: Arc::new(Progress::new()),
             said: Vec::new(),
             writes,
+            is_held_back,
             ttl,
             input_tokens: tokens.0,
             output_tokens: tokens.1,

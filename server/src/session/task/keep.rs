@@ -23,6 +23,11 @@ impl Task {
     ///
     /// Readers see the events, and the model is called, once the store has them.
     pub(super) fn flush(&mut self) {
+        self.is_held_back &=
+            self.said.is_empty() && self.streams.is_empty() && self.session.history().is_empty();
+        if self.is_held_back {
+            return;
+        }
         let changes = self.session.changes();
         if self.said.is_empty() && changes.is_none() && self.writes.is_empty() {
             return;
