@@ -14,8 +14,8 @@ fn while_the_model_is_called_the_turn_ends_and_keeps_the_users_words() {
             turn_s_1 started by frame a
             step 0
             ? restored
-            turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
-            ? turn_s_1: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended), waited 0ns, last event 4
+            turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
+            ? turn_s_1: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended), waited 0ns, last event 4
             ! call model 3: user("hi", "again")
             frame b StartedTurn turn_s_2
             turn_s_2 started by frame b
@@ -41,7 +41,7 @@ fn while_the_model_speaks_what_was_told_stays() {
             text "Hel"
             text "lo"
             ? restored
-            turn_s_1 ended: Failed, Incomplete, assistant("Hello"), about 28+2 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, assistant("Hello"), about 28+2 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             ! call model 3: user("hi") assistant("Hello") user("go on")
             frame b StartedTurn turn_s_2
             turn_s_2 started by frame b
@@ -64,7 +64,7 @@ fn behind_whole_blocks_these_stay_with_the_open_text() {
             block 0 done: reasoning "hm" signed "sig"
             text "Hel"
             ? restored
-            turn_s_1 ended: Failed, Incomplete, assistant(reasoning "hm" signed "sig", "Hel"), about 28+2 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, assistant(reasoning "hm" signed "sig", "Hel"), about 28+2 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             history: user("hi") assistant(reasoning "hm" signed "sig", "Hel")
         "#]],
     );
@@ -82,7 +82,7 @@ fn after_reasoning_alone_only_the_users_words_stay() {
             signature "sig"
             block 0 done: reasoning "hm" signed "sig"
             ? restored
-            turn_s_1 ended: Failed, Incomplete, assistant(reasoning "hm" signed "sig"), about 28+2 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, assistant(reasoning "hm" signed "sig"), about 28+2 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             ! call model 3: user("hi", "again")
             turn_s_2 started
             step 0
@@ -102,7 +102,7 @@ fn inside_reasoning_it_does_not_stay() {
             text "Hello"
             signature "sig"
             ? restored
-            turn_s_1 ended: Failed, Incomplete, assistant("Hello"), about 28+2 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, assistant("Hello"), about 28+2 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             history: user("hi") assistant("Hello")
         "#]],
     );
@@ -121,7 +121,7 @@ fn inside_a_tool_calls_input_the_call_does_not_stay() {
             text "Let me see"
             input of t1: {"a":
             ? restored
-            turn_s_1 ended: Failed, Incomplete, assistant("Let me see"), about 28+3 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, assistant("Let me see"), about 28+3 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             history: user("hi") assistant("Let me see")
         "#]],
     );
@@ -139,7 +139,7 @@ fn behind_a_whole_call_that_was_not_handed_out_it_is_answered_as_not_run() {
             input of t1: {}
             block 1 done: call t1 clock {}
             ? restored
-            turn_s_1 ended: Failed, Incomplete, assistant("Let me see", call t1 clock {}), about 28+5 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, assistant("Let me see", call t1 clock {}), about 28+5 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             frame r TooLate turn_s_1
             history: user("hi") assistant("Let me see", call t1 clock {}) user(error t1 "not run: the answer was cut off before its calls were handed out")
         "#]],
@@ -161,7 +161,7 @@ fn after_a_call_that_the_provider_ran_both_stay() {
             block 1 done: result p1 "found"
             text "It is"
             ? restored
-            turn_s_1 ended: Failed, Incomplete, assistant(call p1 search {}, result p1 "found", "It is"), about 28+5 tokens, 1 model, 1 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, assistant(call p1 search {}, result p1 "found", "It is"), about 28+5 tokens, 1 model, 1 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             history: user("hi") assistant(call p1 search {}, result p1 "found", "It is")
         "#]],
     );
@@ -177,7 +177,7 @@ fn when_the_model_has_stopped_and_its_counts_are_missing_the_turn_is_incomplete(
         step 0
         text "ok"
         ? restored
-        turn_s_1 ended: Failed, Incomplete, assistant("ok"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+        turn_s_1 ended: Failed, Incomplete, assistant("ok"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
         history: user("hi") assistant("ok")
     "#]],
     );
@@ -203,8 +203,8 @@ fn in_the_second_step_the_first_stays() {
             step 1
             text "No"
             ? restored
-            turn_s_1 ended: Failed, Incomplete, assistant("No"), about 41+6 tokens, 2 model, 1 tool, ShuttingDown (the server stopped before the turn ended)
-            ? turn_s_1: Failed, Incomplete, assistant("No"), about 41+6 tokens, 2 model, 1 tool, ShuttingDown (the server stopped before the turn ended), waited 0ns, last event 12
+            turn_s_1 ended: Failed, Incomplete, assistant("No"), about 41+6 tokens, 2 model, 1 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
+            ? turn_s_1: Failed, Incomplete, assistant("No"), about 41+6 tokens, 2 model, 1 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended), waited 0ns, last event 12
             history: user("hi") assistant(call t1 clock {}) user(result t1 "noon") assistant("No")
         "#]],
     );
@@ -358,7 +358,7 @@ fn queued_input_starts_the_next_turn() {
             frame d Queued behind 2
             ? restored
             ! call model 3: user("hi", "one")
-            turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             turn_s_2 started by frame b
             step 0
             text "ok"
@@ -386,7 +386,7 @@ fn input_that_joined_the_turn_starts_the_next() {
             frame c Steered turn_s_1
             ? restored
             ! call model 3: user("hi", "and")
-            turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             turn_s_2 started by frame c
             step 0
             text "ok"
@@ -534,9 +534,9 @@ fn twice_ends_the_turn_once() {
             step 0
             text "Hel"
             ? restored
-            turn_s_1 ended: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             ? restored
-            ? turn_s_1: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended), waited 0ns, last event 6
+            ? turn_s_1: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended), waited 0ns, last event 6
             ! call model 3: user("hi") assistant("Hel") user("more")
             frame b StartedTurn turn_s_2
             turn_s_2 started by frame b
@@ -562,12 +562,12 @@ fn twice_with_queued_input_ends_two_turns() {
             text "Hel"
             ? restored
             ! call model 3: user("hi") assistant("Hel") user("one")
-            turn_s_1 ended: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             turn_s_2 started by frame b
             step 0
             ? restored
             ! call model 5: user("hi") assistant("Hel") user("one", "two")
-            turn_s_2 ended: Failed, Incomplete, about 30+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_2 ended: Failed, Incomplete, about 30+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             turn_s_3 started by frame c
             step 0
             text "ok"
@@ -619,7 +619,7 @@ fn repeats_are_answered_as_before() {
             step 0
             ? restored
             ! call model 4: user("hi", "two", "one")
-            turn_s_2 ended: Failed, Incomplete, about 29+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_2 ended: Failed, Incomplete, about 29+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             turn_s_3 started by frame b
             step 0
             frame a StartedTurn turn_s_1 (duplicate)
@@ -716,8 +716,8 @@ fn a_cancel_of_a_turn_that_was_lost_tells_how_it_ended() {
             step 0
             text "Hel"
             ? restored
-            turn_s_1 ended: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
-            ! answer cancel 1: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
+            ! answer cancel 1: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             ! answer cancel 2: TurnNotFound (there is no such turn)
             history: user("hi") assistant("Hel")
         "#]],
@@ -734,7 +734,7 @@ fn an_interrupt_of_a_turn_that_was_lost_is_too_late() {
             step 0
             text "Hel"
             ? restored
-            turn_s_1 ended: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, assistant("Hel"), about 28+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             frame s TooLate turn_s_1
             frame t rejected: TurnNotFound (there is no such turn)
             history: user("hi") assistant("Hel")
@@ -1044,7 +1044,7 @@ fn ids_go_on_without_a_collision() {
             turn_s_2 started
             step 0
             ? restored
-            turn_s_2 ended: Failed, Incomplete, about 30+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_2 ended: Failed, Incomplete, about 30+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             ! answer 3: turn_s_3 from 11
             ! call model 4: user("one") assistant("ok") user("two", "three")
             turn_s_3 started
@@ -1128,7 +1128,7 @@ fn a_stream_that_comes_back_and_goes_with_cancel_leaves_what_was_queued_before()
             frame b Queued
             ? restored
             ! call model 3: user("hi", "more")
-            turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_1 ended: Failed, Incomplete, about 28+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             turn_s_2 started by frame b
             step 0
             text "ok"

@@ -92,7 +92,7 @@ fn with_a_message_twice_is_made_one() {
             turn_s_2 started
             step 0
             ? restored
-            turn_s_2 ended: Failed, Incomplete, about 31+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_2 ended: Failed, Incomplete, about 31+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             history: user("one", "one") assistant("a") user("two")
         "#]],
     );
@@ -217,7 +217,7 @@ fn of_a_turn_that_lost_its_call_ends_the_turn() {
             call t1 clock {} as turn_s_2/0/t1
             ? restored
             calls cancelled: t1
-            turn_s_2 ended: Failed, Incomplete, assistant(call t1 clock {}), 10+5 tokens, 1 model, 1 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_2 ended: Failed, Incomplete, assistant(call t1 clock {}), 10+5 tokens, 1 model, 1 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             frame r rejected: CallNotPending (no tool call with this id waits for a result)
             history: user("one") assistant("a") user("two")
         "#]],
