@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{limits::Limits, options::TurnOptions};
+use crate::{context, limits::Limits, options::TurnOptions};
 
 /// An agent that the server offers.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Agent {
     pub options: TurnOptions,
     /// Its limits.
     pub limits: Limits,
+    /// When older messages are left out of what its model is sent; `None` means never.
+    pub context: Option<context::Settings>,
     /// Lets callers choose the model.
     pub model_override: bool,
     /// What becomes of a caller's system prompt.

@@ -58,6 +58,17 @@ impl Budget {
         }
     }
 
+    /// True while the limit on calls allows another.
+    pub fn has_steps(&self) -> bool {
+        self.steps < self.max_steps
+    }
+
+    /// True when so many tokens are left, and more.
+    pub fn has_more_than(&self, tokens: u64) -> bool {
+        let used = self.spent_tokens.saturating_add(tokens);
+        self.max_tokens.is_none_or(|most| used < most)
+    }
+
     /// Reserves one model call whose input is about `input_tokens`.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    context::Reduced,
     error::Failure,
     guardrail::GuardrailOutcome,
     media::{ImageFormat, S3Object},
@@ -84,6 +85,8 @@ pub enum Payload {
     Interrupted(InterruptionCause),
     /// Tokens used so far in the turn.
     Usage(Usage),
+    /// Older messages are left out of what the model is sent from here on.
+    ContextReduced(Box<Reduced>),
     /// The turn completed, paused, was stopped or failed.
     TurnEnded(Box<TurnResult>),
 }

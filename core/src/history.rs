@@ -5,13 +5,15 @@
 //! [`History::answer`] before anything else follows a message with open calls.
 
 mod repair;
+mod view;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 pub(crate) use self::repair::NOT_KNOWN;
 pub use self::repair::Repair;
+pub(crate) use self::view::{Cut, View};
 use crate::{
-    message::{Block, Message, Origin, Reasoning, Role},
+    message::{Block, Marking, Message, Origin, Reasoning, Role},
     saved::{self, HistoryChange},
     tool::ToolResult,
 };
@@ -23,6 +25,7 @@ pub struct History {
     size_bytes: usize,
     blocks: usize,
     stored: Stored,
+    view: View,
 }
 
 /// What of a history is kept elsewhere.
@@ -51,7 +54,9 @@ pub struct Mark {
 }
 
 impl History {
-    /// Every message, oldest first.
+    /// Every message, oldest first, also those that the model is no longer sent.
+    ///
+    /// Neighbours of one role are of different [`Marking`]s; [`History::sent`] joins them.
     pub fn messages(&self) -> &[Arc<Message>] {
         &self.messages
     }
@@ -84,10 +89,14 @@ impl History {
     /// Takes up a history that was kept, and tells what was wrong with it.
     ///
     /// `is_open` says that the calls of the last message may want their results still.
-    pub(crate) fn restore(messages: Vec<Message>, is_open: bool) -> (Self, BTreeSet<Repair>) {
+    pub(crate) fn restore(
+        messages: Vec<Message>,
+        view: View,
+        is_open: bool,
+    ) -> (Self, BTreeSet<Repair>) {
         let len = messages.len();
         let (messages, repairs) = repair::repaired(messages, is_open);
-        let history = Self {
+        let mut history = Self {
             size_bytes: messages.iter().map(Message::size_bytes).sum(),
             blocks: messages.iter().map(|message| message.content.len()).sum(),
             stored: Stored {
@@ -95,7 +104,11 @@ impl History {
                 same: if repairs.is_empty() { len } else { 0 },
             },
             messages: messages.into_iter().map(Arc::new).collect(),
+            view: View::default(),
         };
+        if repairs.is_empty() {
+            history.restore_view(view);
+        }
         (history, repairs)
     }
 
@@ -162,9 +175,11 @@ impl History {
         }
         self.size_bytes = mark.size_bytes;
         self.blocks = mark.blocks;
+        self.view.keep_within(self.messages.len());
     }
 
-    /// Adds a conversation that a caller brought; neighbours of one role become one message.
+    /// Adds a conversation that a caller brought; neighbours of one role and marking become one
+    /// message.
     ///
     /// Blocks that cannot be sent are left out, as by [`History::add_user`] and
     /// [`History::add_assistant`].
@@ -187,6 +202,7 @@ impl History {
             role: Role::User,
             content,
             origin,
+            marking: Marking::Unmarked,
         }));
     }
 
@@ -254,6 +270,7 @@ impl History {
             role: Role::User,
             content,
             origin,
+            marking: Marking::Unmarked,
         });
         if message.content.is_empty() {
             return None;
@@ -273,17 +290,40 @@ impl History {
         self.size_bytes += message.size_bytes();
         self.blocks += message.content.len();
         let len = self.messages.len();
+        let is_sent = len > self.view.from();
         match self.messages.last_mut() {
-            Some(last) if last.role == message.role => {
+            Some(last) if is_sent && are_one(last, &message) => {
                 self.stored.same = self.stored.same.min(len - 1);
-                let last = Arc::make_mut(last);
-                last.content.extend(message.content.iter().cloned());
-                last.origin = message.origin.clone().or(last.origin.take());
-                put_results_first(last);
+                join(Arc::make_mut(last), &message);
             }
             Some(_) | None => self.messages.push(message),
         }
     }
+}
+
+/// True for neighbours that become one message.
+///
+/// Where calls and results are concerned that is so however they are marked: the results of an
+/// answer's calls stand in the message that follows the answer.
+fn are_one(last: &Message, next: &Message) -> bool {
+    let are_alike = last.marking == next.marking && next.marking != Marking::Summary;
+    let is_of_calls = next.role == Role::Assistant || next.holds_results();
+    last.role == next.role && (are_alike || is_of_calls)
+}
+
+/// Adds a message to one of its role.
+fn join(last: &mut Message, next: &Message) {
+    last.content.extend(next.content.iter().cloned());
+    last.origin = next.origin.clone().or(last.origin.take());
+    if last.marking != next.marking {
+        let markings = [last.marking, next.marking];
+        last.marking = if markings.contains(&Marking::Pinned) {
+            Marking::Pinned
+        } else {
+            Marking::Unmarked
+        };
+    }
+    put_results_first(last);
 }
 
 /// Bedrock wants the results of tools before anything else that the user says.

@@ -12,7 +12,7 @@
 //! * a turn that started ends once, and its end is its last event; a pause is an end until the
 //!   turn goes on, even if only to be cancelled;
 //! * the history can always be sent to the model: roles alternate and every tool call of a
-//!   finished turn has its result;
+//!   finished turn has its result; what of it is left out is told;
 //! * a tool call is announced only when it is whole, fits its schema, and its model call has ended
 //!   well; it reaches one end;
 //! * every queue and buffer is bounded by [`Limits`] and the constants beside it;
@@ -23,6 +23,7 @@ pub mod assemble;
 pub mod budget;
 mod clock;
 pub mod command;
+pub mod context;
 pub mod error;
 pub mod event;
 pub mod guardrail;

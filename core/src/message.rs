@@ -33,6 +33,21 @@ pub struct Message {
     pub content: Vec<Block>,
     /// Where it stands in its session; `None` for a message that the caller brought.
     pub origin: Option<Origin>,
+    /// What it is beside others.
+    #[serde(default)]
+    pub marking: Marking,
+}
+
+/// What a message is beside others when the conversation grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Marking {
+    /// One like others: the model is sent it until its turn is left out.
+    #[default]
+    Unmarked,
+    /// It stays in what the model is sent.
+    Pinned,
+    /// It condenses the messages before it, which the model is no longer sent.
+    Summary,
 }
 
 /// Where a message was made.
@@ -53,6 +68,7 @@ impl Message {
             role: Role::User,
             content,
             origin: None,
+            marking: Marking::Unmarked,
         }
     }
 
@@ -80,6 +96,12 @@ impl Message {
             | Block::ToolAddition(_)
             | Block::ToolRemoval(_) => None,
         })
+    }
+
+    /// True when it answers tool calls, or shows what the provider answered.
+    pub fn holds_results(&self) -> bool {
+        let is_result = |block: &Block| matches!(block, Block::ToolResult(_));
+        self.content.iter().any(is_result)
     }
 
     /// Its text alone: text and cited text, joined as written.

@@ -14,6 +14,7 @@ pub use crate::history::Repair;
 use crate::{
     budget::Budget,
     event::{FrameAccepted, TurnResult},
+    history::View,
     message::{Block, Message},
     options::TurnOptions,
     tool::{ToolCall, ToolResult},
@@ -33,6 +34,8 @@ pub struct Saved {
     pub(crate) queue: Vec<Words>,
     /// Ids of the frames of messages whose last part has not come.
     pub(crate) unfinished: Vec<Vec<String>>,
+    #[serde(default)]
+    pub(crate) view: View,
 }
 
 /// A turn that runs or is paused.
@@ -56,6 +59,11 @@ pub(crate) struct Turn {
 pub(crate) enum Phase {
     /// The model was called.
     Calling {
+        /// Estimated tokens of what it was sent.
+        input_tokens: u64,
+    },
+    /// A model condenses what is to be left out of what the turn's model is sent.
+    Condensing {
         /// Estimated tokens of what it was sent.
         input_tokens: u64,
     },
@@ -96,7 +104,7 @@ impl Saved {
     pub fn active_turn(&self) -> Option<(&str, bool)> {
         let turn = self.turn.as_ref()?;
         let is_paused = match turn.phase {
-            Phase::Calling { .. } => false,
+            Phase::Calling { .. } | Phase::Condensing { .. } => false,
             Phase::Waiting { is_paused, .. } => is_paused,
         };
         Some((&turn.id, is_paused))
@@ -107,8 +115,14 @@ impl Saved {
         let turn = self.turn.as_ref()?;
         match turn.phase {
             Phase::Calling { .. } => Some((&turn.id, turn.steps_started.saturating_sub(1))),
-            Phase::Waiting { .. } => None,
+            Phase::Condensing { .. } | Phase::Waiting { .. } => None,
         }
+    }
+
+    /// True when the calls of the last message may want their results still.
+    pub(crate) fn awaits_results(&self) -> bool {
+        let phase = self.turn.as_ref().map(|turn| &turn.phase);
+        matches!(phase, Some(Phase::Waiting { .. }))
     }
 
     /// True when a turn runs or is paused, or input waits.

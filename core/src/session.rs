@@ -315,6 +315,7 @@ impl Session {
             history: &mut self.history,
             ids: &mut self.ids,
             limits: &self.agent.limits,
+            settings: self.agent.context.as_ref(),
             now,
         }
     }

@@ -1,7 +1,9 @@
 //! One turn: a function for each state, from the user's message to the end.
 
+mod condense;
 mod ending;
 mod keep;
+mod reduce;
 mod snapshot;
 mod step;
 mod tools;
@@ -11,18 +13,19 @@ use std::{sync::Arc, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
+use self::{condense::Condensing, step::Step, tools::Pending};
 pub(crate) use self::{ending::Ending, tools::Match};
-use self::{step::Step, tools::Pending};
 use crate::{
-    budget::{self, Budget, Exhausted},
+    budget::{Budget, Exhausted},
     command::Command,
+    context,
     error::{Failure, Reason},
     event::{Payload, StopReason},
     guardrail::GuardrailOutcome,
     history::{History, Mark},
     input::{StepId, StreamId},
     limits::{Limits, after},
-    message::{Block, Message, Role},
+    message::{Block, Marking, Message, Role},
     model::{ModelEvent, ModelRequest},
     options::TurnOptions,
     session::{Ids, Outbox, UserMessage},
@@ -53,6 +56,8 @@ pub(crate) struct Turn {
 enum Phase {
     /// Between two states, within one input.
     Between,
+    /// A model condenses what is to be left out before the turn's model is called.
+    Condensing(Box<Condensing>),
     /// The model was called.
     Calling(Box<Step>),
     /// Client tools run, and a Converse stream can bring their results.
@@ -91,6 +96,8 @@ pub(crate) struct Context<'a> {
     pub(crate) history: &'a mut History,
     pub(crate) ids: &'a mut Ids,
     pub(crate) limits: &'a Limits,
+    /// When older messages are left out of what the model is sent.
+    pub(crate) settings: Option<&'a context::Settings>,
     /// A Converse stream is open that can bring tool results.
     pub(crate) live: bool,
     /// The driver does not read the model.
@@ -172,12 +179,17 @@ impl Turn {
         (turn, flow)
     }
 
-    /// Calls the model with the conversation so far, if the budget allows.
+    /// Calls the model with the conversation so far, if the budget allows; makes room for it first
+    /// where the conversation has outgrown the agent's settings.
     fn call_model(&mut self, ctx: &mut Context<'_>) -> Flow {
-        let steering = self.steering.iter().flat_map(|message| &message.content);
-        let said = ctx.history.messages().iter().flat_map(|m| &m.content);
-        let input_tokens = budget::estimate_options(&self.options)
-            .saturating_add(budget::estimate_input(said.chain(steering)));
+        if self.budget.has_steps() && self.make_room(ctx) == reduce::Room::Awaited {
+            return None;
+        }
+        self.call_step(ctx)
+    }
+
+    fn call_step(&mut self, ctx: &mut Context<'_>) -> Flow {
+        let input_tokens = self.input_estimate(ctx.history);
         let reservation = match self.budget.reserve(self.options.max_tokens, input_tokens) {
             Ok(reservation) => reservation,
             Err(Exhausted::Steps) => return Some(Ending::exhausted(StopReason::MaxSteps)),
@@ -206,7 +218,7 @@ impl Turn {
             request: Box::new(ModelRequest {
                 options: Arc::clone(&self.options),
                 max_tokens: reservation.max_tokens,
-                messages: ctx.history.messages().to_vec(),
+                messages: ctx.history.sent(),
                 deadline: Some(deadline),
             }),
         });
@@ -226,7 +238,7 @@ impl Turn {
 
     /// True while a model call is open under this id.
     pub(crate) fn is_calling(&self, step: StepId) -> bool {
-        matches!(&self.phase, Phase::Calling(current) if current.id() == step)
+        self.open_step().is_some_and(|open| open.id() == step)
     }
 
     /// True when only another call or frame can bring the turn forward.
@@ -236,7 +248,7 @@ impl Turn {
 
     /// The provider took the request.
     pub(crate) fn model_opened(&mut self, retries: u32) {
-        if let Phase::Calling(step) = &mut self.phase {
+        if let Some(step) = self.open_step_mut() {
             step.open();
         }
         self.answer.metrics.retries = self.answer.metrics.retries.saturating_add(retries);
@@ -244,17 +256,42 @@ impl Turn {
 
     /// The driver stopped or went back to reading the model.
     pub(crate) fn model_held(&mut self, held: bool, now: Instant) {
-        if let Phase::Calling(step) = &mut self.phase {
+        if let Some(step) = self.open_step_mut() {
             step.hold(held, now);
+        }
+    }
+
+    /// The model call that is open, whatever it is for.
+    fn open_step(&self) -> Option<&Step> {
+        match &self.phase {
+            Phase::Calling(step) => Some(step),
+            Phase::Condensing(condensing) => Some(condensing.step()),
+            Phase::Between | Phase::AwaitingTools(_) | Phase::Paused { .. } => None,
+        }
+    }
+
+    fn open_step_mut(&mut self) -> Option<&mut Step> {
+        match &mut self.phase {
+            Phase::Calling(step) => Some(step),
+            Phase::Condensing(condensing) => Some(condensing.step_mut()),
+            Phase::Between | Phase::AwaitingTools(_) | Phase::Paused { .. } => None,
         }
     }
 
     /// The model said something.
     pub(crate) fn model_said(&mut self, event: ModelEvent, ctx: &mut Context<'_>) -> Flow {
+        if matches!(self.phase, Phase::Condensing(_)) {
+            return self.summarizer_said(event, ctx);
+        }
         let Phase::Calling(step) = &mut self.phase else {
             return None;
         };
-        match step.take(event, &self.id, ctx) {
+        let (turn_id, step_index) = (&self.id, step.index());
+        let out = &mut *ctx.out;
+        let mut sink = |block_index, payload| {
+            out.tell(Some(turn_id), step_index, block_index, payload);
+        };
+        match step.take(event, ctx.now, &mut sink) {
             Ok(step::Progress::Goes) => None,
             Ok(step::Progress::Complete) => self.complete_step(ctx),
             Ok(step::Progress::Spent) => Some(Ending::completed(StopReason::BudgetExceeded)),
@@ -264,6 +301,9 @@ impl Turn {
 
     /// The model's stream ended.
     pub(crate) fn model_ended(&mut self, ctx: &mut Context<'_>) -> Flow {
+        if matches!(self.phase, Phase::Condensing(_)) {
+            return self.summarizer_ended(ctx);
+        }
         let Phase::Calling(step) = &mut self.phase else {
             return None;
         };
@@ -280,6 +320,9 @@ impl Turn {
 
     /// The model call failed.
     pub(crate) fn model_failed(&mut self, failure: Failure, ctx: &mut Context<'_>) -> Flow {
+        if matches!(self.phase, Phase::Condensing(_)) {
+            return self.summarizer_ended(ctx);
+        }
         let Phase::Calling(step) = &mut self.phase else {
             return None;
         };
@@ -298,6 +341,7 @@ impl Turn {
         };
         let mut step = *step;
         let outcome = step.complete(&self.id, ctx);
+        let counted = outcome.usage.clone();
         self.record(&step, outcome.usage);
         self.answer.stop_detail = outcome.stop.detail;
         self.answer.additional_fields_json = outcome.stop.additional_fields_json;
@@ -313,6 +357,7 @@ impl Turn {
         }
         self.answer.granted = outcome.metadata.granted;
         let message = self.keep_message(step.blocks(), ctx);
+        self.remember_count(&counted, ctx);
         let budget_ended = outcome.stop.reason == StopReason::MaxTokens && step.is_clamped();
         let reason = if budget_ended {
             StopReason::BudgetExceeded
@@ -342,6 +387,7 @@ impl Turn {
             role: Role::Assistant,
             content: blocks,
             origin: Some(ctx.ids.origin(&self.id, ctx.now)),
+            marking: Marking::Unmarked,
         });
         ctx.history.add_assistant(&message);
         self.answer.message = Some(Arc::clone(&message));

@@ -98,6 +98,7 @@ pub fn agent(id: &str) -> Agent {
             ..TurnOptions::default()
         },
         limits: Limits::default(),
+        context: None,
         model_override: true,
         system_override: SystemOverride::Replace,
     }

@@ -22,6 +22,7 @@ use taiwa::v1 as pb;
 use taiwa_core::{
     Agent, Clock, Failure, Input, Limits, ModelEvent, Reason, Session, StopReason, TurnOptions, Usage,
     agent::SystemOverride,
+    context::{Policy, Settings},
     input::{CallId, CancelCause, InputPolicy, StreamId},
     model::{BlockDelta, BlockStart, MessageStop, ModelMetadata},
     session::Setup,
@@ -114,6 +115,11 @@ fn agent() -> Agent {
             max_kept_turns: 2,
             ..Default::default()
         },
+        context: Some(Settings {
+            trigger_tokens: const { NonZeroU64::new(200).unwrap() },
+            target_tokens: const { NonZeroU64::new(100).unwrap() },
+            policy: Policy::Sliding,
+        }),
         model_override: true,
         system_override: SystemOverride::Replace,
     }

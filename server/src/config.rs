@@ -267,6 +267,7 @@ fn assistant(model: &str) -> Agents {
             ..TurnOptions::default()
         },
         limits: Limits::default(),
+        context: None,
         model_override: true,
         system_override: SystemOverride::Replace,
     };

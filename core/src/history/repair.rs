@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{is_blank, is_sendable, is_void};
+use super::{are_one, is_blank, is_sendable, is_void, join};
 use crate::{
     message::{Block, Message, Role},
     tool::ToolResult,
@@ -75,13 +75,12 @@ impl Repairing {
             return;
         }
         match self.sound.last_mut() {
-            Some(last) if last.role == message.role => {
+            Some(last) if are_one(last, &message) => {
                 self.repairs.insert(Repair::Neighbours);
                 if last.role == Role::Assistant {
                     message.content.retain(|block| !is_repeated(block, last));
                 }
-                last.content.extend(message.content);
-                last.origin = message.origin.or(last.origin.take());
+                join(last, &message);
             }
             Some(_) | None => self.sound.push(message),
         }
@@ -170,7 +169,7 @@ fn says_nothing(block: &Block) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        message::Reasoning,
+        message::{Marking, Reasoning},
         tool::{Executor, ToolCall},
     };
 
@@ -179,6 +178,7 @@ mod tests {
             role,
             content,
             origin: None,
+            marking: Marking::Unmarked,
         }
     }
 

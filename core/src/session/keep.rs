@@ -44,8 +44,7 @@ impl Session {
             output,
             last_sequence,
         } = kept;
-        let awaits_results = state.turn.is_some() && state.running_step().is_none();
-        let (history, repairs) = History::restore(messages, awaits_results);
+        let (history, repairs) = History::restore(messages, state.view, state.awaits_results());
         let limits = &setup.agent.limits;
         let mut ended = Ended::new(limits.max_kept_turns, limits.max_history_bytes);
         for result in results {
@@ -126,6 +125,7 @@ impl Session {
             turn,
             queue: self.queue.iter().map(UserMessage::save).collect(),
             unfinished: parts.map(<[String]>::to_vec).collect(),
+            view: self.history.view(),
             ..Saved::default()
         };
         self.ids.save(&mut saved);

@@ -117,6 +117,7 @@ fn is_output(payload: &Payload) -> bool {
         | Payload::Guardrail(_)
         | Payload::Interrupted(_)
         | Payload::Usage(_)
+        | Payload::ContextReduced(_)
         | Payload::TurnEnded(_) => false,
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     command::Command,
     error::{Failure, Reason},
     event::{InterruptionCause, Payload, StopReason, TurnResult, TurnStatus},
-    message::{Message, Role},
+    message::{Marking, Message, Role},
 };
 
 /// The end of a turn, or of its part up to a pause.
@@ -208,10 +208,16 @@ impl Turn {
 
     /// Closes an open model call and keeps what was sent of its output; tells whether any was.
     fn abort_model(&mut self, ending: &Ending, ctx: &mut Context<'_>) -> bool {
-        let phase = std::mem::replace(&mut self.phase, Phase::Between);
-        let Phase::Calling(step) = phase else {
-            self.phase = phase;
-            return false;
+        let step = match std::mem::replace(&mut self.phase, Phase::Between) {
+            Phase::Calling(step) => step,
+            Phase::Condensing(condensing) => {
+                self.abandon(condensing.step(), ctx);
+                return false;
+            }
+            phase @ (Phase::Between | Phase::AwaitingTools(_) | Phase::Paused { .. }) => {
+                self.phase = phase;
+                return false;
+            }
         };
         if !step.is_over() {
             ctx.out.command(Command::AbortModel(step.id()));
@@ -223,6 +229,7 @@ impl Turn {
                 role: Role::Assistant,
                 content: blocks,
                 origin: Some(ctx.ids.origin(&self.id, ctx.now)),
+                marking: Marking::Unmarked,
             });
             self.answer.message = Some(Arc::clone(&message));
             if ending.keep != Keep::WordsAlone {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Clock, Context, Ending, Flow, Phase, Turn, step::Step, tools::Pending};
+use super::{
+    Clock, Context, Ending, Flow, Phase, Turn, condense::Condensing, step::Step, tools::Pending,
+};
 use crate::{
     clock::Clock as Clocks,
     history::History,
@@ -25,9 +27,14 @@ impl Turn {
         ctx: &mut Context<'_>,
     ) -> (Self, Flow) {
         let clocks = *ctx.ids.clock();
+        let index = saved.steps_started.saturating_sub(1);
         let (phase, flow) = match saved.phase {
+            saved::Phase::Condensing { input_tokens } => {
+                let step = Step::lost(ctx.ids.step(), index, input_tokens, output, ctx.now);
+                let condensing = Box::new(Condensing::lost(step));
+                (Phase::Condensing(condensing), Some(Ending::lost()))
+            }
             saved::Phase::Calling { input_tokens } => {
-                let index = saved.steps_started.saturating_sub(1);
                 let last = ctx.history.messages().last();
                 let is_asked = last.is_some_and(|last| last.role == Role::User);
                 let output = if is_asked { output } else { Vec::new() };
@@ -91,6 +98,9 @@ impl Turn {
             Phase::Calling(step) => saved::Phase::Calling {
                 input_tokens: step.input_tokens(),
             },
+            Phase::Condensing(condensing) => saved::Phase::Condensing {
+                input_tokens: condensing.step().input_tokens(),
+            },
             Phase::AwaitingTools(pending) => waiting(pending, pending.since(), false),
             Phase::Paused { pending, since } => waiting(pending, *since, true),
         };
@@ -117,7 +127,10 @@ impl Turn {
     pub(crate) fn needed_from(&self) -> Option<u64> {
         match &self.phase {
             Phase::Calling(step) => Some(step.first_sequence()),
-            Phase::Between | Phase::AwaitingTools(_) | Phase::Paused { .. } => None,
+            Phase::Between
+            | Phase::Condensing(_)
+            | Phase::AwaitingTools(_)
+            | Phase::Paused { .. } => None,
         }
     }
 }

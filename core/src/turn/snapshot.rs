@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{Phase, Turn};
 use crate::{
     event::{StopReason, TurnResult, TurnStatus},
-    message::{Message, Role},
+    message::{Marking, Message, Role},
 };
 
 impl Turn {
@@ -29,6 +29,7 @@ impl Turn {
                         role: Role::Assistant,
                         content: blocks,
                         origin: None,
+                        marking: Marking::Unmarked,
                     })
                 });
                 (
@@ -37,7 +38,9 @@ impl Turn {
                     Vec::new(),
                 )
             }
-            Phase::Between => (TurnStatus::Running, self.answer.message.clone(), Vec::new()),
+            Phase::Between | Phase::Condensing(_) => {
+                (TurnStatus::Running, self.answer.message.clone(), Vec::new())
+            }
         };
         let stop_reason = (status == TurnStatus::Paused).then_some(StopReason::ToolUse);
         let mut metrics = self.answer.metrics.clone();

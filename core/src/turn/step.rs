@@ -7,7 +7,7 @@ use std::{
 
 use super::Context;
 use crate::{
-    assemble::Assembler,
+    assemble::{Assembler, Sink},
     budget::{Reservation, estimate_tokens},
     command::Command,
     error::{Failure, Reason},
@@ -158,6 +158,10 @@ impl Step {
         self.id
     }
 
+    pub(super) fn index(&self) -> u32 {
+        self.index
+    }
+
     /// The budget, and not the caller's wish, limited the output.
     pub(super) fn is_clamped(&self) -> bool {
         self.reservation.clamped
@@ -205,17 +209,12 @@ impl Step {
     pub(super) fn take(
         &mut self,
         event: ModelEvent,
-        turn_id: &Arc<str>,
-        ctx: &mut Context<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
     ) -> Result<Progress, Failure> {
         self.link = Link::Taken;
         self.heard = true;
-        self.quiet_since = ctx.now;
-        let step_index = self.index;
-        let out = &mut *ctx.out;
-        let mut sink = |block_index, payload| {
-            out.tell(Some(turn_id), step_index, block_index, payload);
-        };
+        self.quiet_since = now;
         if self.stop.is_some() && !matches!(event, ModelEvent::Metadata(_)) {
             return Err(Failure::new(
                 Reason::ModelStreamError,
@@ -225,16 +224,16 @@ impl Step {
         match event {
             ModelEvent::MessageStart => {}
             ModelEvent::BlockStart { index, start } => {
-                self.assembler.start(index, start, &mut sink)?;
-                self.first_output.get_or_insert(ctx.now);
+                self.assembler.start(index, start, sink)?;
+                self.first_output.get_or_insert(now);
             }
             ModelEvent::BlockDelta { index, delta } => {
-                self.assembler.add(index, delta, &mut sink)?;
-                self.first_output.get_or_insert(ctx.now);
+                self.assembler.add(index, delta, sink)?;
+                self.first_output.get_or_insert(now);
             }
-            ModelEvent::BlockStop { index } => self.assembler.stop(index, &mut sink)?,
+            ModelEvent::BlockStop { index } => self.assembler.stop(index, sink)?,
             ModelEvent::MessageStop(stop) => {
-                self.assembler.finish(&mut sink)?;
+                self.assembler.finish(sink)?;
                 self.stop = Some(stop);
             }
             ModelEvent::Metadata(metadata) => self.metadata = Some(metadata),
@@ -255,17 +254,12 @@ impl Step {
 
     /// Ends the call well, and tells what it came to.
     pub(super) fn complete(&mut self, turn_id: &Arc<str>, ctx: &mut Context<'_>) -> Outcome {
-        let metadata = self.metadata.take();
-        let usage = match &metadata {
-            Some(metadata) => self.counted(metadata),
-            None => self.estimate(),
-        };
-        let metadata = metadata.map(|metadata| *metadata).unwrap_or_default();
-        let stop = self.stop.take().unwrap_or(MessageStop {
-            reason: StopReason::Unknown,
-            detail: String::new(),
-            additional_fields_json: String::new(),
-        });
+        let outcome = self.conclude();
+        let Outcome {
+            stop,
+            metadata,
+            usage,
+        } = &outcome;
         for guardrail in &metadata.guardrails {
             let payload = Payload::Guardrail(Box::new(guardrail.clone()));
             ctx.out.tell(Some(turn_id), self.index, 0, payload);
@@ -287,6 +281,22 @@ impl Step {
         if !self.is_over() {
             ctx.out.command(Command::FinishModel(self.id));
         }
+        outcome
+    }
+
+    /// What the call came to.
+    pub(super) fn conclude(&mut self) -> Outcome {
+        let metadata = self.metadata.take();
+        let usage = match &metadata {
+            Some(metadata) => self.counted(metadata),
+            None => self.estimate(),
+        };
+        let metadata = metadata.map(|metadata| *metadata).unwrap_or_default();
+        let stop = self.stop.take().unwrap_or(MessageStop {
+            reason: StopReason::Unknown,
+            detail: String::new(),
+            additional_fields_json: String::new(),
+        });
         Outcome {
             stop,
             metadata,

@@ -221,7 +221,7 @@ impl Turn {
                 .filter_map(|call| call.result.as_ref())
                 .map(ToolResult::size_bytes)
                 .sum(),
-            Phase::Between | Phase::Calling(_) => 0,
+            Phase::Between | Phase::Calling(_) | Phase::Condensing(_) => 0,
         }
     }
 
@@ -229,7 +229,7 @@ impl Turn {
     pub(crate) fn open_call_count(&self) -> usize {
         match &self.phase {
             Phase::AwaitingTools(pending) | Phase::Paused { pending, .. } => pending.open().count(),
-            Phase::Between | Phase::Calling(_) => 0,
+            Phase::Between | Phase::Calling(_) | Phase::Condensing(_) => 0,
         }
     }
 
@@ -300,7 +300,9 @@ impl Turn {
                 pending,
                 since: now,
             },
-            Phase::Paused { .. } | Phase::Between | Phase::Calling(_) => phase,
+            Phase::Paused { .. } | Phase::Between | Phase::Calling(_) | Phase::Condensing(_) => {
+                phase
+            }
         };
     }
 

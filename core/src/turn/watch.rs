@@ -12,12 +12,14 @@ use crate::{
 impl Turn {
     /// When the next [`Turn::tick`] is due.
     pub(crate) fn next_tick(&self, limits: &Limits) -> Option<Instant> {
+        let of_step = |step: &step::Step| {
+            let own = step.deadline(limits);
+            own.map_or(self.deadline(), |at| at.min(self.deadline()))
+        };
         match &self.phase {
             Phase::Between => None,
-            Phase::Calling(step) => Some(
-                step.deadline(limits)
-                    .map_or(self.deadline(), |at| at.min(self.deadline())),
-            ),
+            Phase::Calling(step) => Some(of_step(step)),
+            Phase::Condensing(condensing) => Some(of_step(condensing.step())),
             Phase::AwaitingTools(pending) => Some(
                 pending
                     .deadline()
@@ -54,6 +56,10 @@ impl Turn {
         }
         match &self.phase {
             Phase::Between => None,
+            Phase::Condensing(condensing) => {
+                condensing.step().overdue(ctx.limits, ctx.now)?;
+                self.end_condensing(ctx)
+            }
             Phase::Calling(step) => match step.overdue(ctx.limits, ctx.now)? {
                 step::Overdue::Metadata => self.complete_step(ctx),
                 step::Overdue::FirstEvent => Some(Ending::incomplete(Failure::new(

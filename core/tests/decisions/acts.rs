@@ -8,6 +8,7 @@ use std::{
 use proptest::{collection::vec, option, prelude::*};
 use taiwa_core::{
     Failure, Limits, StopReason, TurnOptions,
+    context::{Policy, Settings},
     input::{FrameBody, InputPolicy},
 };
 
@@ -167,6 +168,16 @@ pub(crate) fn bounds() -> impl Strategy<Value = Limits> {
             max_frame_ids: frames,
             max_kept_turns: kept,
         })
+}
+
+/// Settings that leave turns out now and then; most lives have none.
+pub(crate) fn context() -> impl Strategy<Value = Option<Settings>> {
+    let settings = (30..150_u64, 1..30_u64).prop_map(|(trigger, target)| Settings {
+        trigger_tokens: NonZeroU64::new(trigger).unwrap(),
+        target_tokens: NonZeroU64::new(target).unwrap(),
+        policy: Policy::Sliding,
+    });
+    option::weighted(0.3, settings)
 }
 
 pub(crate) fn act() -> impl Strategy<Value = Act> {

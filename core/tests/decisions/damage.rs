@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use expect_test::expect;
 use proptest::{collection::vec, prelude::*, sample::select};
 use taiwa_core::{
-    Block, Message, Role, Session, ToolCall, ToolResult, message::Reasoning, session::Setup,
+    Block, Message, Role, Session, ToolCall, ToolResult,
+    message::{Marking, Reasoning},
+    session::Setup,
     tool::Executor,
 };
 
@@ -359,10 +361,16 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// A caller may bring results in any order and instructions in any place.
+    /// A caller may bring results in any order and instructions in any place, and pin any message.
     #[test]
-    fn that_a_caller_brought_needs_no_repair(exchanges in vec(exchange(), 1..5)) {
-        let messages: Vec<Message> = exchanges.into_iter().flatten().collect();
+    fn that_a_caller_brought_needs_no_repair(
+        exchanges in vec(exchange(), 1..5),
+        pins in vec(prop::bool::weighted(0.3), 20),
+    ) {
+        let mut messages: Vec<Message> = exchanges.into_iter().flatten().collect();
+        for (message, _) in messages.iter_mut().zip(pins).filter(|(_, is_pinned)| *is_pinned) {
+            message.marking = Marking::Pinned;
+        }
         let agent = Arc::new(agent());
         let brought = Setup { messages, ..setup(&agent, start_of_time()) };
         let mut session = Session::new(brought);
@@ -372,7 +380,7 @@ proptest! {
         let (restored, repairs) = Session::restore(setup(&agent, clock), store.read(), clock.instant);
         prop_assert_eq!(repairs, BTreeSet::new());
         prop_assert_eq!(restored.history().messages(), session.history().messages());
-        prop_assert_eq!(bedrock::fault(session.history().messages()), None);
+        prop_assert_eq!(bedrock::fault(&session.history().sent()), None);
     }
 }
 
@@ -382,6 +390,7 @@ fn exchange() -> impl Strategy<Value = Vec<Message>> {
         role,
         content,
         origin: None,
+        marking: Marking::Unmarked,
     };
     let text = |text: &str| Block::Text(text.to_owned());
     let calls = vec((select(&["c1", "c2", "c3"][..]), any::<bool>()), 0..4);
@@ -473,17 +482,24 @@ fn message() -> impl Strategy<Value = Message> {
     let users = prop_oneof![2 => text(), 1 => result()];
     let models = prop_oneof![4 => text(), 4 => call, 1 => result(), 1 => thought];
     let of = |role| {
-        move |content| Message {
+        move |(content, marking)| Message {
             role,
             content,
             origin: None,
+            marking,
         }
     };
+    let marking = || {
+        prop_oneof![
+            6 => Just(Marking::Unmarked),
+            1 => Just(Marking::Pinned),
+            1 => Just(Marking::Summary),
+        ]
+    };
+    let answers = vec(models, 0..4).prop_map(without_repeated_calls);
     prop_oneof![
-        vec(users, 0..4).prop_map(of(Role::User)),
-        vec(models, 0..4)
-            .prop_map(without_repeated_calls)
-            .prop_map(of(Role::Assistant)),
+        (vec(users, 0..4), marking()).prop_map(of(Role::User)),
+        (answers, marking()).prop_map(of(Role::Assistant)),
     ]
 }
 

@@ -9,8 +9,9 @@ use std::{
 use taiwa_core::{
     Agent, Block, Clock, Command, Event, Failure, Input, Limits, Message, ModelEvent, Payload,
     Reason, Role, Session, StopReason, ToolResult, TurnOptions, Usage,
+    context::Settings,
     input::{CallId, CancelCause, Frame, FrameBody, StepId, StreamId, TurnRequest, UserInput},
-    message::Citation,
+    message::{Citation, Marking},
     model::{BlockDelta, BlockStart, MessageStop, ModelMetadata, ToolResultDelta},
     tool::ToolResultBlock,
 };
@@ -79,7 +80,12 @@ impl Told {
 
 impl Life {
     pub(crate) fn new(limits: Limits) -> Self {
+        Self::with(limits, None)
+    }
+
+    pub(crate) fn with(limits: Limits, context: Option<Settings>) -> Self {
         let mut agent = agent();
+        agent.context = context;
         agent.limits = limits.clone();
         let (agent, clock) = (Arc::new(agent), start_of_time());
         let mut life = Self {
@@ -274,6 +280,7 @@ impl Life {
                 role: Role::Assistant,
                 content: vec![Block::Text(self.words('u', 0))],
                 origin: None,
+                marking: Marking::Unmarked,
             };
             vec![user, assistant]
         } else {

@@ -9,6 +9,7 @@
 mod acts;
 mod bedrock;
 mod cancellation;
+mod context;
 mod crash;
 mod cuts;
 mod damage;

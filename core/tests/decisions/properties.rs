@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    acts::{Act, act, bounds},
+    acts::{Act, act, bounds, context},
     life::Life,
 };
 
@@ -17,9 +17,10 @@ proptest! {
     #[test]
     fn every_life_of_a_session_keeps_the_invariants(
         bounds in bounds(),
+        context in context(),
         life in vec(act(), 1..60),
     ) {
-        let mut session = Life::new(bounds);
+        let mut session = Life::with(bounds, context);
         session.act(Act::Open(1));
         session.live(life);
     }

@@ -12,10 +12,12 @@
 //!   dropping the output), `result: id text`, `update: max_steps=1`, `ack: 7`, `setup`, `invalid`.
 //!   A frame that is to count as a repeat says the same as the first of its id.
 //! * Streams: `open`, `half-close`, `gone`, `gone!` (with cancel).
-//! * Calls: `invoke: text`, `bring: role=text; …` and then `invoke`, `answer: id text; …`, `cancel`
-//!   and `cancel: turn`, `turn: id`. `deadline: 5s` holds for the next call.
+//! * Calls: `invoke: text`, `bring: role=text; …` (`role!` for a pinned message) and then `invoke`,
+//!   `answer: id text; …`, `cancel` and `cancel: turn`, `turn: id`. `deadline: 5s` holds for the
+//!   next call.
 //! * The model: `opened`, `model: text`, `think: text/signature`, `call: id name input`,
 //!   `run: id name input/result` (by the provider), `done` and `done: reason` (stop and counts),
+//!   `counted: 90+5` (the same with these counts of input and output),
 //!   `end` and `end: reason` (stop alone), `counts`, `closed`, `failed`, `late: text` (of the call before), `raw:`
 //!   words of [`raw`].
 //! * The process: `crash` (it ends, and another goes on from what was kept), `crash: 60s` (after
@@ -36,10 +38,12 @@ use taiwa_core::{
     Agent, Block, Clock, Command, Failure, Input, Limits, Message, ModelEvent, Payload, Reason,
     Role, Session, StopReason, ToolResult, ToolSpec, TurnOptions, Usage,
     agent::SystemOverride,
+    context::{Policy, Settings, Summary},
     input::{
         CallId, CancelCause, Frame, FrameBody, InputPolicy, StepId, StreamId, TurnRequest,
         UserInput,
     },
+    message::Marking,
     model::{BlockDelta, BlockStart, MessageStop, ModelMetadata, ToolResultDelta},
     session::Setup,
     tool::{Schema, ToolResultBlock},
@@ -114,6 +118,7 @@ fn make_agent() -> Agent {
             ..TurnOptions::default()
         },
         limits: Limits::default(),
+        context: None,
         model_override: true,
         system_override: SystemOverride::Refuse,
     }
@@ -381,6 +386,12 @@ impl Player {
                 self.end_block();
                 self.say(stop(text));
             }
+            "counted" => {
+                let (input, output) = text.split_once('+').unwrap();
+                self.end_block();
+                self.say(stop(""));
+                self.say(counts_of(input.parse().unwrap(), output.parse().unwrap()));
+            }
             "counts" => self.say(counts()),
             "raw" => self.say(raw(text)),
             _ => panic!("the script format has no {verb:?}"),
@@ -497,7 +508,7 @@ impl Player {
         }
         self.store.keep(events, &mut self.session);
         if self.session.is_idle() && !self.awaits_tools() {
-            assert_eq!(bedrock::fault(self.session.history().messages()), None);
+            assert_eq!(bedrock::fault(&self.session.history().sent()), None);
         }
     }
 
@@ -539,9 +550,26 @@ fn set(agent: &mut Agent, setting: &str) {
         "max_output" => limits.max_output_bytes = size(),
         "max_history" => limits.max_history_bytes = size(),
         "frame_ids" => limits.max_frame_ids = size(),
+        "slide" => agent.context = Some(context(value)),
+        "summarize" => agent.context = Some(context(value)),
         "tell_steps" => agent.options.include_steps = value == "1",
         "kept_turns" => limits.max_kept_turns = size(),
         _ => panic!("the script format has no setting {name:?}"),
+    }
+}
+
+/// `trigger/target`, or `trigger/target/tokens of a summary`.
+fn context(value: &str) -> Settings {
+    let numbers: Vec<u64> = value.split('/').map(|one| one.parse().unwrap()).collect();
+    let summary = numbers.get(2).map(|most| Summary {
+        model_id: None,
+        instructions: None,
+        max_tokens: u32::try_from(*most).unwrap().try_into().unwrap(),
+    });
+    Settings {
+        trigger_tokens: numbers[0].try_into().unwrap(),
+        target_tokens: numbers[1].try_into().unwrap(),
+        policy: summary.map_or(Policy::Sliding, Policy::Summarize),
     }
 }
 
@@ -622,9 +650,14 @@ fn tool_result(text: &str) -> ToolResult {
 /// `role=text`; an assistant's text may be `call id name input`.
 fn brought(text: &str) -> Message {
     let (role, text) = text.trim().split_once('=').unwrap();
+    let (role, marking) = match role.strip_suffix('!') {
+        Some(role) => (role, Marking::Pinned),
+        None => (role, Marking::Unmarked),
+    };
     let role = match role {
         "user" => Role::User,
         "assistant" => Role::Assistant,
+        "system" => Role::System,
         _ => panic!("the script format has no role {role:?}"),
     };
     let mut parts = text.splitn(4, ' ');
@@ -637,6 +670,8 @@ fn brought(text: &str) -> Message {
             expires: None,
             idempotency_key: String::new(),
         })]
+    } else if let Some(result) = text.strip_prefix("result ") {
+        vec![Block::ToolResult(tool_result(result))]
     } else {
         words(text)
     };
@@ -644,6 +679,7 @@ fn brought(text: &str) -> Message {
         role,
         content,
         origin: None,
+        marking,
     }
 }
 
@@ -673,11 +709,15 @@ fn stop(reason: &str) -> ModelEvent {
 }
 
 fn counts() -> ModelEvent {
+    counts_of(10, 5)
+}
+
+fn counts_of(input_tokens: u64, output_tokens: u64) -> ModelEvent {
     ModelEvent::Metadata(Box::new(ModelMetadata {
         usage: Usage {
-            input_tokens: 10,
-            output_tokens: 5,
-            total_tokens: 15,
+            input_tokens,
+            output_tokens,
+            total_tokens: input_tokens + output_tokens,
             ..Usage::default()
         },
         ..ModelMetadata::default()

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use expect_test::expect;
-use taiwa_core::{Block, Message, Role, Session, ToolCall, session::Setup, tool::Executor};
+use taiwa_core::{
+    Block, Message, Role, Session, ToolCall, message::Marking, session::Setup, tool::Executor,
+};
 
 use crate::{
     script::{agent, check, setup, start_of_time},
@@ -964,6 +966,7 @@ fn a_stored_history_that_ends_in_open_calls_is_answered_when_the_session_begins(
                 role: Role::Assistant,
                 content: vec![Block::ToolCall(call)],
                 origin: None,
+                marking: Marking::Unmarked,
             },
         ],
         ..setup(&Arc::new(agent()), start_of_time())

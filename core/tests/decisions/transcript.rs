@@ -1,14 +1,27 @@
 //! Prints what a session gives out, one short line each.
 
 use taiwa_core::{
-    Block, Command, Event, Failure, Message, Payload, Role, ToolResult, TurnResult, Usage,
+    Block, Command, Event, Failure, Message, ModelRequest, Payload, Role, ToolResult, TurnResult,
+    Usage,
+    context::SUMMARY_INSTRUCTIONS,
     event::{FrameAccepted, ReasoningDelta, ToolCallPiece},
-    message::Reasoning,
+    message::{Marking, Reasoning},
     tool::ToolResultBlock,
 };
 
 pub(crate) fn command(command: &Command) -> String {
     match command {
+        Command::CallModel { step, request } if is_summary(request) => {
+            let text = request.messages[0].text();
+            let asked = text.strip_prefix("<conversation>\n").unwrap();
+            let asked = asked.split_once("</conversation>").unwrap().0;
+            let most = request.max_tokens.unwrap();
+            format!(
+                "! condense {} (at most {most}): {}",
+                step.0,
+                short(asked.trim_end())
+            )
+        }
         Command::CallModel { step, request } => {
             let limit = request
                 .max_tokens
@@ -95,6 +108,20 @@ pub(crate) fn event(event: &Event) -> String {
         Payload::ToolCallsCancelled(ids) => format!("calls cancelled: {}", ids.join(" ")),
         Payload::Guardrail(outcome) => format!("guardrail, intervened: {}", outcome.intervened),
         Payload::Interrupted(cause) => format!("interrupted: {cause:?}"),
+        Payload::ContextReduced(reduced) => format!(
+            "{:?} left {} messages out, {} tokens to {}{}",
+            reduced.how,
+            reduced.omitted_messages,
+            reduced.tokens_before,
+            reduced.tokens_after,
+            reduced
+                .summary
+                .as_ref()
+                .map_or(String::new(), |summary| format!(
+                    ", for {}",
+                    message(summary)
+                ))
+        ),
         Payload::Usage(so_far) => format!("usage so far: {}", usage(so_far)),
         Payload::TurnEnded(result) => format!("{} ended: {}", result.turn_id, turn(result)),
     }
@@ -107,7 +134,17 @@ pub(crate) fn message(message: &Message) -> String {
         Role::System => "system",
     };
     let blocks: Vec<_> = message.content.iter().map(block).collect();
-    format!("{role}({})", blocks.join(", "))
+    let mark = match message.marking {
+        Marking::Unmarked => "",
+        Marking::Pinned => " pinned",
+        Marking::Summary => " summary",
+    };
+    format!("{role}{mark}({})", blocks.join(", "))
+}
+
+/// True for the call that condenses a conversation.
+fn is_summary(request: &ModelRequest) -> bool {
+    request.options.system.as_deref() == Some(SUMMARY_INSTRUCTIONS)
 }
 
 /// The state of a turn after its id.

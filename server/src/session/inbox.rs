@@ -173,7 +173,7 @@ impl TurnView {
 /// A session's conversation and settings.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// The conversation so far.
+    /// The conversation so far, as the model is sent it.
     pub messages: Vec<Arc<CoreMessage>>,
     /// Settings that its turns start from, over the agent's.
     pub options: TurnOptions,

@@ -294,7 +294,7 @@ impl Task {
             }
             Message::Describe { reply } => {
                 let description = Description {
-                    messages: self.session.history().messages().to_vec(),
+                    messages: self.session.history().sent(),
                     options: self.session.options().clone(),
                 };
                 // A caller that went meanwhile has nothing to be told.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use taiwa_core::{
     Block, Message, ModelRequest, Reason, Role, ToolCall, ToolResult, ToolSpec, TurnOptions,
     media::{AudioFormat, DocumentFormat, ImageFormat, MediaSource, VideoFormat},
-    message::{Audio, CachePoint, Document, DocumentBody, Image, Video},
+    message::{Audio, CachePoint, Document, DocumentBody, Image, Marking, Video},
     options::{
         CacheOptions, GuardrailOptions, GuardrailStreamMode, GuardrailTrace, LatencyMode,
         ReasoningOptions, ServiceTier, SystemBlock,
@@ -520,6 +520,7 @@ fn message(role: Role, content: Vec<Block>) -> Arc<Message> {
         role,
         content,
         origin: None,
+        marking: Marking::Unmarked,
     })
 }
 

@@ -177,6 +177,7 @@ impl Context<'_> {
             labels: entry.labels,
             options,
             limits,
+            context: None,
             model_override: entry.allow_model_override,
             system_override: entry
                 .system_override

@@ -42,7 +42,7 @@ impl Service {
         let request = ModelRequest {
             max_tokens: options.max_tokens.map(|max| max.get()),
             options: Arc::new(options),
-            messages: history.messages().to_vec(),
+            messages: history.sent(),
             deadline: caller.deadline.map(Instant::into_std),
         };
         let input_tokens = self.registry.bedrock().count_tokens(request).await?;

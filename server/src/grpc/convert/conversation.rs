@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pb::content_block::Block as Wire;
 use taiwa::v1 as pb;
-use taiwa_core::{Block, Limits, Message, Role};
+use taiwa_core::{Block, Limits, Message, Role, message::Marking};
 
 use super::{
     content::{self, Place},
@@ -134,6 +134,7 @@ fn message(wire: pb::Message, role: Role, limits: &Limits, violations: &mut Viol
         Role::Assistant => Place::Assistant,
         Role::System => Place::System,
     };
+    let marking = marking(&wire, role, violations);
     let is_empty = wire.content.is_empty();
     let total = violations.total();
     let content = content::blocks("content", wire.content, place, limits, violations);
@@ -149,6 +150,24 @@ fn message(wire: pb::Message, role: Role, limits: &Limits, violations: &mut Viol
         role,
         content,
         origin: None,
+        marking,
+    }
+}
+
+fn marking(wire: &pb::Message, role: Role, violations: &mut Violations) -> Marking {
+    match (wire.summary, wire.pinned) {
+        (true, true) => {
+            violations.refuse_field("pinned", "must not be set on a summary");
+            Marking::Unmarked
+        }
+        (true, false) => {
+            if role != Role::User {
+                violations.refuse_field("summary", "must only be set with ROLE_USER");
+            }
+            Marking::Summary
+        }
+        (false, true) => Marking::Pinned,
+        (false, false) => Marking::Unmarked,
     }
 }
 

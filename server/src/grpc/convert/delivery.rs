@@ -130,7 +130,8 @@ impl EventClass {
             | Payload::ToolCallsCancelled(_)
             | Payload::Guardrail(_)
             | Payload::Interrupted(_)
-            | Payload::Usage(_) => Self::Plain,
+            | Payload::Usage(_)
+            | Payload::ContextReduced(_) => Self::Plain,
         }
     }
 }

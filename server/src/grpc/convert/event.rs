@@ -12,6 +12,7 @@ use pb::event::Payload as Wire;
 use taiwa::v1 as pb;
 use taiwa_core::{
     Event, Failure, Payload,
+    context::{Reduced, Reduction},
     event::{
         BlockKind, FrameAccepted, FrameOutcome, ImageDelta, InterruptionCause, ReasoningDelta,
         StepCompleted, ToolCallPiece,
@@ -98,6 +99,7 @@ impl Encoder {
             Payload::Guardrail(outcome) => Wire::Guardrail(result::guardrail(*outcome)),
             Payload::Interrupted(cause) => Wire::Interrupted(interrupted(cause)),
             Payload::Usage(usage) => Wire::Usage(result::usage(&usage)),
+            Payload::ContextReduced(reduced) => Wire::ContextReduced(context_reduced(&reduced)),
             Payload::TurnEnded(result) => Wire::TurnEnded(Box::new(turn_result(&result))),
         }
     }
@@ -252,6 +254,20 @@ fn step_completed(step: &StepCompleted) -> pb::StepCompleted {
         usage: Some(result::usage(&step.usage)),
         model_latency: step.model_latency.map(time::span),
         time_to_first_output: step.time_to_first_output.map(time::span),
+    }
+}
+
+fn context_reduced(reduced: &Reduced) -> pb::ContextReduced {
+    let policy = match reduced.how {
+        Reduction::Sliding => pb::ContextPolicy::Sliding,
+        Reduction::Summarize => pb::ContextPolicy::Summarize,
+    };
+    pb::ContextReduced {
+        policy: policy.into(),
+        omitted_messages: saturated(reduced.omitted_messages),
+        tokens_before: result::tokens(reduced.tokens_before),
+        tokens_after: result::tokens(reduced.tokens_after),
+        summary: reduced.summary.as_deref().map(content::message),
     }
 }
 

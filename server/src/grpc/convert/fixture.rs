@@ -44,6 +44,7 @@ pub(super) fn agent() -> Agent {
             max_history_bytes: 8192,
             ..Limits::default()
         },
+        context: None,
         model_override: true,
         system_override: SystemOverride::Prepend,
     }

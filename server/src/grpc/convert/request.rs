@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use taiwa::v1 as pb;
-use taiwa_core::{Agent, Block, Failure, Message, Role, ToolResult, input::TurnRequest};
+use taiwa_core::{
+    Agent, Block, Failure, Message, Role, ToolResult, input::TurnRequest, message::Marking,
+};
 
 use super::{
     content, conversation,
@@ -85,6 +87,7 @@ fn invocation(wire: pb::InvokeRequest, agent: &Agent, violations: &mut Violation
             role: Role::User,
             content: results,
             origin: None,
+            marking: Marking::Unmarked,
         });
     }
     let turn = TurnRequest {

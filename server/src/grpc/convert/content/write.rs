@@ -7,7 +7,7 @@ use taiwa_core::{
     media::{MediaSource, S3Object},
     message::{
         Audio, Citation, CitationLocation, Document, DocumentBody, GuardContent, GuardQualifier,
-        Image, Range, Reasoning, SearchResult, ToolReference, Video,
+        Image, Marking, Range, Reasoning, SearchResult, ToolReference, Video,
     },
     tool::{Executor, ToolResultBlock},
 };
@@ -24,8 +24,8 @@ pub fn message(message: &Message) -> pb::Message {
     let content = message.content.iter().cloned().map(block).collect();
     let origin = message.origin.as_ref();
     pb::Message {
-        summary: false,
-        pinned: false,
+        summary: message.marking == Marking::Summary,
+        pinned: message.marking == Marking::Pinned,
         role: role.into(),
         content,
         message_id: origin

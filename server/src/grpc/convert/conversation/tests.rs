@@ -42,6 +42,43 @@ fn a_role_left_out_is_the_users() {
 }
 
 #[test]
+fn a_message_is_pinned_or_a_summary_or_neither() {
+    let pinned = |message| pb::Message {
+        pinned: true,
+        ..message
+    };
+    let summary = |message| pb::Message {
+        summary: true,
+        ..message
+    };
+    let conversation = vec![
+        summary(user(vec![text("a")])),
+        pinned(user(vec![text("b")])),
+        pinned(assistant(vec![text("c")])),
+        user(vec![text("d")]),
+    ];
+    let read_markings = read(conversation).unwrap();
+    let markings = read_markings.iter().map(|message| message.marking);
+    assert_eq!(
+        markings.collect::<Vec<_>>(),
+        [
+            Marking::Summary,
+            Marking::Pinned,
+            Marking::Pinned,
+            Marking::Unmarked,
+        ]
+    );
+    let conversation = vec![
+        summary(pinned(user(vec![text("a")]))),
+        summary(assistant(vec![text("b")])),
+    ];
+    assert_eq!(
+        fixture::fields(read(conversation)),
+        ["messages[0].pinned", "messages[1].summary"]
+    );
+}
+
+#[test]
 fn sound_conversations_are_taken() {
     let conversations = [
         vec![],

@@ -179,6 +179,6 @@ fn metrics(metrics: &TurnMetrics) -> pb::TurnMetrics {
 }
 
 /// Writes a count of tokens into the contract's narrower type.
-fn tokens(count: u64) -> i32 {
+pub(super) fn tokens(count: u64) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }

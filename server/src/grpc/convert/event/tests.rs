@@ -5,7 +5,7 @@ use taiwa_core::{
     Block, Failure, Message, Reason, Role, StopReason, TurnResult, TurnStatus, Usage,
     guardrail::{GuardrailFinding, GuardrailOutcome, GuardrailPolicy, GuardrailSubject},
     media::{ImageFormat, S3Object},
-    message::{CacheTtl, Citation, Origin, Reasoning},
+    message::{CacheTtl, Citation, Marking, Origin, Reasoning},
     tool::{Executor, ToolCall},
     usage::{CacheWrite, GrantedService, TurnMetrics},
 };
@@ -91,6 +91,20 @@ fn wire_usage() -> pb::Usage {
     }
 }
 
+fn reduced() -> Reduced {
+    let summary = Message {
+        marking: Marking::Summary,
+        ..Message::user(vec![Block::Text("They spoke".to_owned())])
+    };
+    Reduced {
+        how: Reduction::Summarize,
+        omitted_messages: 4,
+        tokens_before: 120_000,
+        tokens_after: u64::MAX,
+        summary: Some(Arc::new(summary)),
+    }
+}
+
 fn turn() -> TurnResult {
     let message = Message {
         role: Role::Assistant,
@@ -106,6 +120,7 @@ fn turn() -> TurnResult {
             turn_id: "turn-1".to_owned(),
             created: fixture::moment() + Duration::from_secs(1),
         }),
+        marking: Marking::Unmarked,
     };
     let message = Arc::new(message);
     TurnResult {
@@ -454,6 +469,41 @@ fn turns_and_steps_are_told() {
 }
 
 #[test]
+fn a_reduction_tells_what_stands_for_what() {
+    let reduced = reduced();
+    let sliding = Reduced {
+        how: Reduction::Sliding,
+        summary: None,
+        ..reduced.clone()
+    };
+    let expected = pb::ContextReduced {
+        policy: pb::ContextPolicy::Summarize.into(),
+        omitted_messages: 4,
+        tokens_before: 120_000,
+        tokens_after: i32::MAX,
+        summary: Some(pb::Message {
+            role: pb::Role::User.into(),
+            content: vec![fixture::text("They spoke")],
+            summary: true,
+            ..pb::Message::default()
+        }),
+    };
+    assert_eq!(
+        told(Payload::ContextReduced(Box::new(reduced))),
+        Wire::ContextReduced(expected.clone())
+    );
+    let expected = pb::ContextReduced {
+        policy: pb::ContextPolicy::Sliding.into(),
+        summary: None,
+        ..expected
+    };
+    assert_eq!(
+        told(Payload::ContextReduced(Box::new(sliding))),
+        Wire::ContextReduced(expected)
+    );
+}
+
+#[test]
 fn tool_calls_name_the_time_until_which_they_wait() {
     let encoder = encoder();
     let given = Payload::ToolCall(call());
@@ -663,6 +713,10 @@ fn readers_leave_out_whole_classes_of_events() {
         (Payload::BlockCompleted(text), EventClass::Plain),
         (Payload::TurnEnded(Box::new(turn())), EventClass::TurnEnd),
         (Payload::Usage(usage()), EventClass::Plain),
+        (
+            Payload::ContextReduced(Box::new(reduced())),
+            EventClass::Plain,
+        ),
     ];
     for (payload, class) in cases {
         assert_eq!(EventClass::of(&payload), class, "{payload:?}");
