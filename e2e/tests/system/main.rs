@@ -7,6 +7,7 @@
 )]
 
 mod absent;
+mod context;
 mod discovery;
 mod equivalence;
 mod exceptions;

@@ -1,5 +1,6 @@
 //! The agents file.
 
+mod context;
 mod entry;
 mod values;
 

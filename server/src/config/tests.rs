@@ -2,7 +2,10 @@ use std::{collections::BTreeSet, fmt::Write, fs};
 
 use clap::CommandFactory;
 use expect_test::{expect, expect_file};
-use taiwa_core::options::LatencyMode;
+use taiwa_core::{
+    context::{Policy, Settings, Summary},
+    options::LatencyMode,
+};
 
 use super::*;
 
@@ -201,12 +204,23 @@ fn the_agents_of_the_document_are_read() {
     assert_eq!(writer.system_override, SystemOverride::Refuse);
     assert!(!writer.model_override);
     assert_eq!(writer.limits, Limits::default());
+    assert_eq!(writer.context, None);
     let support = agents.find("support").unwrap();
     let expected = Limits {
         max_total_tokens: Some(200_000.try_into().unwrap()),
         ..Limits::default()
     };
     assert_eq!(support.limits, expected, "the document shows the defaults");
+    let context = Settings {
+        trigger_tokens: 150_000.try_into().unwrap(),
+        target_tokens: 75_000.try_into().unwrap(),
+        policy: Policy::Summarize(Summary {
+            model_id: Some("eu.amazon.nova-lite-v1:0".to_owned()),
+            instructions: Some("Condense the conversation. Keep order numbers.".to_owned()),
+            max_tokens: 1_024.try_into().unwrap(),
+        }),
+    };
+    assert_eq!(support.context, Some(context));
     assert_eq!(support.options.latency, Some(LatencyMode::Standard));
     let fields = support.options.additional_model_fields.as_ref().unwrap();
     assert_eq!(fields.to_string(), r#"{"top_k":50}"#);
@@ -303,6 +317,7 @@ fn the_document_shows_every_key() {
         "[[agents]]\nid = \"a\"\n[agents.limits]\n",
         "[[agents]]\nid = \"a\"\n[agents.guardrail]\n",
         "[[agents]]\nid = \"a\"\n[agents.cache]\n",
+        "[[agents]]\nid = \"a\"\n[agents.context]\n",
     ];
     let mut known = BTreeSet::new();
     for table in tables {
@@ -321,6 +336,28 @@ fn the_document_shows_every_key() {
     };
     let missing: Vec<_> = known.iter().filter(|key| !is_shown(key)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn a_context_needs_only_its_policy_and_its_trigger() {
+    let context = |policy: &str, trigger: u64| {
+        let text = format!(
+            "[[agents]]\nid = \"a\"\nmodel = \"m\"\n[agents.context]\n\
+             policy = \"{policy}\"\ntrigger_tokens = {trigger}\n"
+        );
+        let agents = file::parse(&text, Path::new(""), None).unwrap();
+        agents.default_agent().context.clone().unwrap()
+    };
+    let sliding = context("sliding", 100_001);
+    assert_eq!(sliding.target_tokens.get(), 50_000);
+    assert_eq!(sliding.policy, Policy::Sliding);
+    for (trigger, tokens) in [(100_000, 2_048), (1_000, 250), (2, 1)] {
+        let Policy::Summarize(summary) = context("summarize", trigger).policy else {
+            panic!("another policy");
+        };
+        assert_eq!(summary.max_tokens.get(), tokens);
+        assert_eq!((summary.model_id, summary.instructions), (None, None));
+    }
 }
 
 #[test]
@@ -352,6 +389,21 @@ fn faults_of_the_agents_file_are_told_with_their_place() {
         format!("{agent}[agents.guardrail]\nid = \"g\"\n"),
         format!("{agent}[agents.guardrail]\nid = \"g\"\nversion = \"v1\"\n"),
         format!("{agent}[agents.cache]\nttl = \"6m\"\n"),
+        format!("{agent}[agents.context]\npolicy = \"sliding\"\n"),
+        format!("{agent}[agents.context]\npolicy = \"forget\"\ntrigger_tokens = 9\n"),
+        format!("{agent}[agents.context]\npolicy = \"sliding\"\ntrigger_tokens = 0\n"),
+        format!("{agent}[agents.context]\npolicy = \"sliding\"\ntrigger_tokens = 1\n"),
+        format!(
+            "{agent}[agents.context]\npolicy = \"sliding\"\ntrigger_tokens = 9\ntarget_tokens = 9\n"
+        ),
+        format!(
+            "{agent}[agents.context]\npolicy = \"sliding\"\ntrigger_tokens = 9\n\
+             summary_model = \"m\"\n"
+        ),
+        format!(
+            "{agent}[agents.context]\npolicy = \"summarize\"\ntrigger_tokens = 9\n\
+             summary_max_tokens = 4\n"
+        ),
         format!("{agent}service_tier = \"premium\"\n"),
         format!("{agent}request_metadata = {{ \"\" = \"x\" }}\n"),
         format!("{agent}[agents.additional_model_fields]\nwhen = 2026-11-22\n"),
@@ -388,7 +440,7 @@ fn faults_of_the_agents_file_are_told_with_their_place() {
           |
         4 | modle = "m"
           | ^^^^^
-        unknown field `modle`, expected one of `id`, `display_name`, `description`, `version`, `labels`, `model`, `system`, `system_file`, `inference`, `reasoning`, `limits`, `guardrail`, `cache`, `provider_tools`, `service_tier`, `latency`, `request_metadata`, `additional_model_fields`, `allow_model_override`, `system_override`
+        unknown field `modle`, expected one of `id`, `display_name`, `description`, `version`, `labels`, `model`, `system`, `system_file`, `inference`, `reasoning`, `limits`, `guardrail`, `cache`, `context`, `provider_tools`, `service_tier`, `latency`, `request_metadata`, `additional_model_fields`, `allow_model_override`, `system_override`
         did you mean `model`?
 
         TOML parse error at line 4, column 10
@@ -472,6 +524,32 @@ fn faults_of_the_agents_file_are_told_with_their_place() {
         5 | ttl = "6m"
           |       ^^^^
         unknown variant `6m`, expected `5m` or `1h`
+
+        TOML parse error at line 4, column 1
+          |
+        4 | [agents.context]
+          | ^^^^^^^^^^^^^^^^
+        missing field `trigger_tokens`
+
+        TOML parse error at line 5, column 10
+          |
+        5 | policy = "forget"
+          |          ^^^^^^^^
+        unknown variant `forget`, expected `sliding` or `summarize`
+
+        TOML parse error at line 6, column 18
+          |
+        6 | trigger_tokens = 0
+          |                  ^
+        invalid value: integer `0`, expected a nonzero u64
+
+        line 4, column 1: target_tokens must be at least 1 and below trigger_tokens
+
+        line 7, column 17: target_tokens must be at least 1 and below trigger_tokens
+
+        line 7, column 17: summary_model needs policy = "summarize"
+
+        line 7, column 22: summary_max_tokens must be below target_tokens, for the summary to fit
 
         TOML parse error at line 4, column 16
           |

@@ -18,6 +18,7 @@ use toml::Spanned;
 
 use super::{
     Context, FileError,
+    context::ContextTable,
     values::{
         AgentId, Effort, GuardrailId, GuardrailVersion, LatencyWord, ModelId, Prompt, Share,
         StopSequence, StreamModeWord, SystemWord, TierWord, ToolName, TraceWord, TtlWord,
@@ -55,6 +56,7 @@ pub(super) struct Entry {
     limits: LimitsTable,
     guardrail: Option<GuardrailTable>,
     cache: Option<CacheTable>,
+    context: Option<Spanned<ContextTable>>,
     #[serde(default)]
     provider_tools: Vec<ToolName>,
     service_tier: Option<TierWord>,
@@ -177,7 +179,7 @@ impl Context<'_> {
             labels: entry.labels,
             options,
             limits,
-            context: None,
+            context: entry.context.map(|table| self.context(table)).transpose()?,
             model_override: entry.allow_model_override,
             system_override: entry
                 .system_override

@@ -6,9 +6,10 @@ use std::{
 };
 
 use taiwa_core::{
-    Command, Event, Failure, Input, Payload, TurnResult, command::Started, input::CallId,
+    Command, Event, Failure, Input, Payload, TurnResult, command::Started, context::Reduced,
+    input::CallId,
 };
-use tracing::info;
+use tracing::{debug, info};
 
 use super::{ModelCall, Task, now};
 use crate::{
@@ -126,6 +127,9 @@ impl Task {
         } else {
             None
         };
+        if let Payload::ContextReduced(reduced) = &event.payload {
+            report_reduction(self.session.id(), reduced);
+        }
         let (sequence, class) = (event.sequence, EventClass::of(&event.payload));
         let turn_id = event.turn_id.clone();
         let bytes = self.encoder.encode(event, written);
@@ -137,6 +141,19 @@ impl Task {
             bytes,
         });
     }
+}
+
+/// What an agent's settings did to a conversation; `Sliding` under `summarize` is a summary that
+/// could not be had.
+fn report_reduction(session_id: &str, reduced: &Reduced) {
+    debug!(
+        session.id = session_id,
+        how = ?reduced.how,
+        omitted_messages = reduced.omitted_messages,
+        tokens_before = reduced.tokens_before,
+        tokens_after = reduced.tokens_after,
+        "context reduced"
+    );
 }
 
 /// The usage record of a turn, for the operator.
