@@ -179,6 +179,8 @@ impl<G: PartialEq> Log<G> {
     pub fn abandon(&self, failure: Failure) {
         let mut inner = self.lock();
         let inner = &mut *inner;
+        // A store that failed once fails all that follows; the first failure says why.
+        let failure = inner.closed.get_or_insert(failure).clone();
         let from = inner.position(inner.committed + 1);
         let lost: usize = inner
             .entries
@@ -195,7 +197,6 @@ impl<G: PartialEq> Log<G> {
             });
             reader.wake();
         }
-        inner.closed = Some(failure);
         inner.wake_writer();
     }
 
@@ -354,7 +355,7 @@ impl<G: PartialEq> Log<G> {
     /// Ends every stream, now and later, after the events so far.
     pub fn close(&self, failure: Failure) {
         self.end_all(&failure);
-        self.lock().closed = Some(failure);
+        self.lock().closed.get_or_insert(failure);
     }
 
     /// Cuts off the readers for whom the model is held, and tells what follows for each.
@@ -417,7 +418,10 @@ impl<G: PartialEq> Log<G> {
             }
             let next = reader.cursor + 1;
             if next > inner.committed {
-                if let Some(failure) = &inner.closed {
+                // What the store does not have yet comes before the end.
+                if next > inner.last_sequence
+                    && let Some(failure) = &inner.closed
+                {
                     return Poll::Ready(Read::End(Some(failure.clone())));
                 }
                 reader.waker = Some(cx.waker().clone());

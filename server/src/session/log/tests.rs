@@ -224,6 +224,35 @@ fn a_stream_that_is_past_its_end_ends_at_once() {
 }
 
 #[test]
+fn a_closed_log_shows_what_comes_into_the_store_after_its_closing() {
+    let log = log(1);
+    let early = reader(&log, 0, false);
+    log.append([entry(2)]);
+    log.close(Failure::internal());
+    let late = reader(&log, 0, false);
+    for id in [early, late] {
+        assert_eq!(read_all(&log, id), ["1"]);
+    }
+    log.commit(2);
+    for id in [early, late] {
+        assert_eq!(read_all(&log, id), ["2", "end Some(Internal)"]);
+    }
+}
+
+#[test]
+fn the_first_failure_of_the_store_is_the_one_that_readers_are_told() {
+    let log = log(1);
+    let id = reader(&log, 1, false);
+    log.append([entry(2)]);
+    log.abandon(Failure::new(Reason::ConcurrencyLimited, "too many"));
+    log.close(Failure::internal());
+    log.abandon(Failure::new(Reason::StoreUnavailable, "it failed before"));
+    assert_eq!(read_all(&log, id), ["end Some(ConcurrencyLimited)"]);
+    let late = reader(&log, 1, false);
+    assert_eq!(read_all(&log, late), ["end Some(ConcurrencyLimited)"]);
+}
+
+#[test]
 fn a_closed_log_ends_the_readers_that_come_later_too() {
     let log = log(1);
     log.close(Failure::new(Reason::Internal, "internal error"));
