@@ -492,7 +492,7 @@ impl Life {
         if self.keeps_log {
             self.log.extend_from_slice(&events);
         }
-        self.reference.settled(&self.session);
+        self.reference.settled(&self.session, self.clock);
         self.store.keep(events, &mut self.session);
         if self.remembers {
             self.past
@@ -546,6 +546,10 @@ impl Life {
         let more = (changes.history, changes.receipts, changes.ended);
         assert_eq!(more, (None, Vec::new(), Vec::new()));
         assert_eq!((changes.options, changes.calls), (None, Vec::new()));
+        if let Some(newest) = self.store.newest_result() {
+            let found = self.session.turn(Some(&newest.turn_id), self.now);
+            assert_eq!(found.as_ref(), Some(newest), "a result is lost");
+        }
     }
 
     /// No two messages have one id.

@@ -129,6 +129,7 @@ struct Case {
     inner: Phase,
     any_policy: Option<InputPolicy>,
     between: Option<Act>,
+    then: Then,
     tail: Vec<Act>,
 }
 
@@ -148,6 +149,22 @@ enum Earlier {
     Context,
     Turn,
     CutTurn,
+}
+
+/// What becomes of streams and process right after that is said.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    Nothing,
+    /// The stream goes, and its work with it.
+    Goes,
+    /// Another takes over.
+    TakenOver,
+    /// Another takes over and goes, and the work with it.
+    SuccessorGoes,
+    /// Another takes over and leaves the work; then the first goes, which cancels nothing.
+    PredecessorGoes,
+    /// The process ends, and what the turn gave is replaced.
+    CrashAndReplace,
 }
 
 /// Input that waits already.
@@ -174,6 +191,7 @@ fn meet(said: Said) {
             met.borrow_mut()[case.phase as usize] += 1;
         }
         say(&mut life, said, case.any_policy, case.between);
+        case.then.happen(&mut life);
         life.live(case.tail);
         Ok(())
     });
@@ -191,14 +209,26 @@ fn case() -> impl Strategy<Value = Case> {
     // The first two phases are no place for a crash or a takeover to begin.
     let phases = (select(&PHASES[..]), select(&PHASES[1..13]));
     let between = option::weighted(0.5, act());
-    (limits, way(), phases, policy(), between, tail).prop_map(
-        |(limits, way, (phase, inner), any_policy, between, tail)| Case {
+    let then = select(
+        &[
+            Then::Nothing,
+            Then::Nothing,
+            Then::Goes,
+            Then::TakenOver,
+            Then::SuccessorGoes,
+            Then::PredecessorGoes,
+            Then::CrashAndReplace,
+        ][..],
+    );
+    (limits, way(), phases, policy(), between, then, tail).prop_map(
+        |(limits, way, (phase, inner), any_policy, between, then, tail)| Case {
             limits,
             way,
             phase,
             inner,
             any_policy,
             between,
+            then,
             tail,
         },
     )
@@ -304,6 +334,32 @@ impl Way {
                     turn: Which::Current,
                     discard: false,
                 });
+            }
+        }
+    }
+}
+
+impl Then {
+    fn happen(self, life: &mut Life) {
+        let goes = |stream, cancel| Act::Gone { stream, cancel };
+        let stream = life.reference.heard().unwrap_or(1);
+        match self {
+            Self::Nothing => {}
+            Self::Goes => life.act(goes(stream, true)),
+            Self::TakenOver => life.act(Act::Open(5)),
+            Self::SuccessorGoes => {
+                life.act(Act::Open(5));
+                life.act(goes(5, true));
+            }
+            Self::PredecessorGoes => {
+                life.act(Act::Open(5));
+                life.act(goes(5, false));
+                life.act(goes(stream, true));
+            }
+            Self::CrashAndReplace => {
+                life.act(Act::Crash { lost: 0, gap: 2 });
+                life.act(Act::Open(5));
+                life.act(input(life, Some(InputPolicy::Replace), false, false));
             }
         }
     }

@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
+    time::SystemTime,
 };
 
 use taiwa_core::{
-    Block, Command, Event, Input, Limits, Message, Payload, Reason, Session, StopReason, ToolCall,
-    TurnStatus,
+    Block, Clock, Command, Event, Input, Limits, Message, Payload, Reason, Session, StopReason,
+    ToolCall, TurnStatus,
     event::{FrameAccepted, FrameOutcome},
     input::{Frame, FrameBody, InputPolicy, UserInput},
     message::Reasoning,
@@ -79,6 +80,8 @@ struct Turn {
     announced: u32,
     estimated: bool,
     open: Vec<String>,
+    /// When the calls that were handed out are no longer waited for.
+    expires: BTreeMap<String, SystemTime>,
     gave_output: bool,
     interrupted: bool,
     discards: bool,
@@ -862,6 +865,7 @@ impl Reference {
         };
         assert!(fits, "{call:?} does not fit");
         turn.open.push(call.id.clone());
+        turn.expires.insert(call.id.clone(), call.expires.unwrap());
     }
 
     fn turn_ended(&mut self, result: &taiwa_core::TurnResult) {
@@ -944,7 +948,7 @@ impl Reference {
     }
 
     /// Holds the session against the reference, after an input and all that came of it.
-    pub(crate) fn settled(&mut self, session: &Session) {
+    pub(crate) fn settled(&mut self, session: &Session, clock: Clock) {
         match self.reply.take() {
             None | Some(Reply::Accepted(None, _)) => {}
             Some(reply) => panic!("a frame is not answered: {reply:?}"),
@@ -997,7 +1001,18 @@ impl Reference {
                     Vec::<String>::new(),
                     "the history holds what it must not"
                 );
-                assert!(session.deadline().is_some(), "a turn waits for nothing");
+                let due = session.deadline().expect("a turn waits for nothing");
+                let expires = turn.open.iter().map(|call| turn.expires[call]).min();
+                let expires = expires.map(|expires| clock.instant_at(expires));
+                if matches!(self.phase, Phase::Paused(_)) {
+                    assert_eq!(
+                        Some(due),
+                        expires,
+                        "a paused turn waits for its calls alone"
+                    );
+                } else {
+                    assert!(expires.is_none_or(|expires| due <= expires));
+                }
             }
         }
         for message in messages {

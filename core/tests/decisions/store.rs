@@ -138,6 +138,11 @@ impl Store {
         self.state.as_ref()
     }
 
+    /// The result of the turn that ended last.
+    pub(crate) fn newest_result(&self) -> Option<&TurnResult> {
+        self.ended.back()
+    }
+
     pub(crate) fn last_sequence(&self) -> u64 {
         self.last_sequence
     }
