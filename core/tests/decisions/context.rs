@@ -290,7 +290,7 @@ fn a_cut_outlives_the_process() {
             step 0
             text "o"
             ? restored
-            turn_s_4 ended: Failed, Incomplete, assistant("o"), about 72+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_4 ended: Failed, Incomplete, assistant("o"), about 72+1 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             ! call model 6: user("two") assistant("xxxxxxxxxxxxxxxxxxxx"… of 160 bytes) user("three") assistant("ok") user("four") assistant("o") user("five")
             turn_s_5 started
             step 0

@@ -345,7 +345,7 @@ fn a_crash_in_the_summary_ends_the_turn() {
             ! condense 3 (at most 10): "User: one\nAssistant:"… of 363 bytes
             turn_s_3 started
             ? restored
-            turn_s_3 ended: Failed, Incomplete, about 262+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_3 ended: Failed, Incomplete, about 262+0 tokens, 1 model, 0 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             ! condense 5 (at most 10): "User: one\nAssistant:"… of 363 bytes
             turn_s_4 started
             ! finish model 5
@@ -379,7 +379,7 @@ fn a_crash_in_a_later_summary_repeats_no_output() {
             ! condense 4 (at most 10): "User: one\nAssistant:"… of 363 bytes
             usage so far: 110+10 tokens, 1 model, 1 tool
             ? restored
-            turn_s_3 ended: Failed, Incomplete, assistant("wait", call t1 clock {}), about 372+10 tokens, 2 model, 1 tool, ShuttingDown (the server stopped before the turn ended)
+            turn_s_3 ended: Failed, Incomplete, assistant("wait", call t1 clock {}), about 372+10 tokens, 2 model, 1 tool, ShuttingDown (the server stopped, or lost its store, before the turn ended)
             history: user("one") assistant("xxxxxxxxxxxxxxxxxxxx"… of 160 bytes) user("two") assistant("xxxxxxxxxxxxxxxxxxxx"… of 160 bytes) user("three") assistant("wait", call t1 clock {}) user(result t1 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")
         "#]],
     );
