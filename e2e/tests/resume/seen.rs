@@ -164,7 +164,21 @@ fn essence(events: &[pb::Event]) -> Vec<pb::Event> {
                     }
                 }
             }
-            _ => {}
+            Payload::SessionReady(_)
+            | Payload::StreamResumed(_)
+            | Payload::FrameRejected(_)
+            | Payload::GoAway(_)
+            | Payload::Heartbeat(_)
+            | Payload::StepStarted(_)
+            | Payload::TextDelta(_)
+            | Payload::ReasoningDelta(_)
+            | Payload::CitationDelta(_)
+            | Payload::ImageDelta(_)
+            | Payload::ToolCallsCancelled(_)
+            | Payload::Guardrail(_)
+            | Payload::Interrupted(_)
+            | Payload::Usage(_)
+            | Payload::ContextReduced(_) => {}
         }
         event
     });

@@ -5,6 +5,7 @@
 //! [`Log::writable`].
 
 mod attached;
+mod bounds;
 mod entry;
 mod held;
 
@@ -20,42 +21,12 @@ use taiwa_core::{Failure, Reason};
 
 use self::attached::{End, ReaderState};
 pub use self::{
-    attached::{Attachment, Interest},
+    attached::{Attachment, Interest, Read, ReaderId},
+    bounds::Config,
     entry::{Entry, TurnEnd},
     held::Held,
 };
 use crate::grpc::convert::delivery::EventClass;
-
-/// Bounds of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Most bytes held for readers that lag behind. Default 4 MiB.
-    ///
-    /// Beyond it the oldest events go, and a reader that had not read them is cut off.
-    pub max_bytes: usize,
-    /// Bytes kept after every reader has read them, for replay. Default 1 MiB.
-    pub keep_bytes: usize,
-    /// Bytes that all logs of the process may keep together; beyond it each keeps only what its
-    /// readers have not read. Default 256 MiB.
-    pub keep_bytes_overall: usize,
-    /// Bytes that a pacing reader may lag behind before the model is held. Default 64 KiB.
-    pub window_bytes: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            max_bytes: 4 << 20,
-            keep_bytes: 1 << 20,
-            keep_bytes_overall: 256 << 20,
-            window_bytes: 64 << 10,
-        }
-    }
-}
-
-/// Names a reader within its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ReaderId(u64);
 
 /// The log of one session; `G` says what follows when a reader goes.
 ///
@@ -82,17 +53,6 @@ struct Inner<G> {
     next_reader: u64,
     writer: Option<Waker>,
     closed: Option<Failure>,
-}
-
-/// What a reader reads.
-#[derive(Debug)]
-pub enum Read {
-    /// An event of the log.
-    Entry(Entry),
-    /// An event for this reader alone.
-    Notice(Bytes),
-    /// Nothing more comes.
-    End(Option<Failure>),
 }
 
 impl<G: PartialEq> Log<G> {

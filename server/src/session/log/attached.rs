@@ -7,6 +7,10 @@ use taiwa_core::Failure;
 
 use super::Entry;
 
+/// Names a reader within its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReaderId(pub(super) u64);
+
 /// Which events wake a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interest {
@@ -49,6 +53,17 @@ pub struct Attachment<G> {
     pub paces: bool,
     /// What follows for the session when it goes before the end of the turn that it follows.
     pub on_gone: Option<G>,
+}
+
+/// What a reader reads.
+#[derive(Debug)]
+pub enum Read {
+    /// An event of the log.
+    Entry(Entry),
+    /// An event for this reader alone.
+    Notice(Bytes),
+    /// Nothing more comes.
+    End(Option<Failure>),
 }
 
 pub(super) struct ReaderState<G> {
