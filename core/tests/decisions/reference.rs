@@ -11,7 +11,7 @@ use std::{
 };
 
 use taiwa_core::{
-    Block, Clock, Input, Limits, Message, Reason, Session,
+    Block, Clock, Input, Limits, Message, Reason, Session, TurnStatus,
     event::{FrameAccepted, FrameOutcome},
     message::Reasoning,
 };
@@ -34,6 +34,10 @@ pub(crate) struct Reference {
     /// The turn that a call or a frame starts at once.
     starting: Option<Words>,
     going: Option<u64>,
+    /// The end that the input must bring to a turn.
+    cut: Option<(String, TurnStatus)>,
+    /// The input is a deadline.
+    is_tick: bool,
     call: Option<(u64, PendingCall)>,
     cancel: Option<u64>,
     frame_ids: BTreeMap<String, (FrameAccepted, [u8; 32])>,
@@ -154,6 +158,8 @@ impl Reference {
             interrupting: None,
             starting: None,
             going: None,
+            cut: None,
+            is_tick: false,
             call: None,
             cancel: None,
             frame_ids: BTreeMap::new(),
@@ -252,6 +258,7 @@ impl Reference {
 
     /// Foresees what an input does.
     pub(crate) fn input(&mut self, input: &Input) {
+        self.is_tick = matches!(input, Input::Tick);
         match input {
             Input::Start { call, request } => {
                 let mut words = tokens(&request.content);
@@ -310,13 +317,28 @@ impl Reference {
                     self.step = None;
                 }
             }
-            Input::Cancel { call, .. } => self.cancel = call.map(|call| call.0),
+            Input::Cancel { call, turn_id, .. } => {
+                self.cancel = call.map(|call| call.0);
+                let turn = self.turn().map(|turn| &turn.id);
+                if turn_id.is_none() || turn_id.as_ref() == turn {
+                    self.cut(TurnStatus::Cancelled);
+                }
+            }
             Input::Shutdown | Input::Kill => {
                 self.draining = true;
                 self.refuse_queue();
+                if matches!((input, &self.phase), (Input::Kill, Phase::Running(_))) {
+                    self.cut(TurnStatus::Failed);
+                }
             }
-            Input::ModelHeld(_) | Input::Fault | Input::Tick => {}
+            Input::Fault => self.cut(TurnStatus::Failed),
+            Input::ModelHeld(_) | Input::Tick => {}
         }
+    }
+
+    /// The turn that runs or is paused, if there is one, must end so.
+    fn cut(&mut self, status: TurnStatus) {
+        self.cut = self.turn().map(|turn| (turn.id.clone(), status));
     }
 
     fn hear(&mut self, step: u64, act: impl FnOnce(&mut Step)) {
@@ -344,7 +366,8 @@ impl Reference {
         assert_eq!(self.forget, None);
         assert!(!self.must_pause, "a turn waits for nobody");
         assert_eq!(self.calls_made, self.steps_told);
-        self.going = None;
+        assert_eq!(self.cut, None, "a turn goes on that was cut");
+        assert_eq!(self.going, None);
         let messages = session.history().messages();
         match &self.phase {
             Phase::Idle => {
@@ -382,6 +405,9 @@ impl Reference {
                     "the history holds what it must not"
                 );
                 let due = session.deadline().expect("a turn waits for nothing");
+                let is_heard = self.heard().is_some();
+                let waits = matches!(self.phase, Phase::Running(_)) && !turn.open.is_empty();
+                assert!(!waits || is_heard, "a turn waits for nobody");
                 let expires = turn.open.iter().map(|call| turn.expires[call]).min();
                 let expires = expires.map(|expires| clock.instant_at(expires));
                 if matches!(self.phase, Phase::Paused(_)) {

@@ -1,7 +1,7 @@
 //! What a client's frame does.
 
 use taiwa_core::{
-    Block, Reason,
+    Block, Reason, TurnStatus,
     event::{FrameAccepted, FrameOutcome},
     input::{Frame, FrameBody, InputPolicy, UserInput},
 };
@@ -57,6 +57,7 @@ impl Reference {
                     Some(turn) if turn_id.as_ref().is_none_or(|named| *named == turn.id) => {
                         turn.discards = *discard_output;
                         turn.interrupted = true;
+                        self.cut(TurnStatus::Interrupted);
                         Reply::Accepted(id, FrameOutcome::Applied)
                     }
                     _ if turn_id
@@ -152,6 +153,7 @@ impl Reference {
             InputPolicy::Interrupt | InputPolicy::Replace if !message.context => {
                 turn.replaced = policy == InputPolicy::Replace;
                 turn.interrupted = true;
+                self.cut(TurnStatus::Interrupted);
                 self.interrupting = Some(message.clone());
                 Ok(FrameOutcome::Interrupted)
             }

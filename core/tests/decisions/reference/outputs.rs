@@ -274,6 +274,15 @@ impl Reference {
             return;
         }
         assert_ne!(result.status, TurnStatus::Running);
+        let is_late = self.is_tick && result.status == TurnStatus::Cancelled;
+        let is_cut = matches!(
+            result.status,
+            TurnStatus::Cancelled | TurnStatus::Interrupted
+        );
+        match self.cut.take() {
+            Some(cut) => assert_eq!(cut, (turn.id.clone(), result.status)),
+            None => assert!(!is_cut || is_late, "nobody cut {result:?} off"),
+        }
         assert!(result.stop_reason.is_some());
         assert_eq!(turn.open, Vec::<String>::new(), "a call has no end");
         assert_eq!(

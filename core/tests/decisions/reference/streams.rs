@@ -1,6 +1,6 @@
 //! What becomes of input that waits when streams and processes go.
 
-use taiwa_core::Reason;
+use taiwa_core::{Reason, TurnStatus};
 
 use super::{Phase, Reference, Words};
 
@@ -33,6 +33,7 @@ impl Reference {
         };
         if owner.is_some_and(|owner| owner == id || !self.streams.contains_key(&owner)) {
             self.going = Some(id);
+            self.cut(TurnStatus::Cancelled);
         } else {
             let steering = std::mem::take(&mut self.steering);
             let (gone, rest) = steering.into_iter().partition(|m| m.stream == Some(id));
