@@ -36,6 +36,11 @@ use crate::{
 /// The largest body: 25,000,000 bytes, as InvokeModel's `body` in the service model.
 const MAX_BODY: usize = 25_000_000;
 
+/// How much of a body that is too large is read all the same.
+///
+/// An answer to a body that nobody reads is lost: the connection is reset, and the answer with it.
+const MAX_READ: usize = 2 * MAX_BODY;
+
 /// Behind the exception's name in the header, as recorded from Bedrock, for instance in
 /// the fixtures of `newrelic/newrelic-node-agent`.
 const ERROR_TYPE_SUFFIX: &str = ":http://internal.amazon.com/coral/com.amazon.bedrock/";
@@ -122,12 +127,17 @@ async fn route(
 }
 
 async fn read(body: Incoming) -> Result<Bytes, Exception> {
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Exception::new(
+    let too_large = || {
+        Exception::new(
             "RequestEntityTooLargeException",
             format!("The request body is larger than {MAX_BODY} bytes."),
-        )),
+        )
+    };
+    match Limited::new(body, MAX_READ).collect().await {
+        Ok(collected) => Some(collected.to_bytes())
+            .filter(|bytes| bytes.len() <= MAX_BODY)
+            .ok_or_else(too_large),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_broken) => Err(Exception::new(
             "SerializationException",
             "The request body ended before its announced length.",
