@@ -247,11 +247,10 @@ async fn begin(
     claimed: Option<Claimed>,
 ) -> Result<(Answer, String), Failure> {
     let created = registry.create(&tenant, session_id.as_deref(), beginning, claimed);
-    let handle = created
+    let (handle, kept) = created
         .await?
         .ok_or_else(|| exists(session_id.as_deref().unwrap_or_default()))?;
-    // A session that left memory meanwhile is in the store by then.
-    handle.settled().await.unwrap_or(Ok(()))?;
+    kept.done().await?;
     let session_id = handle.id().to_owned();
     let answer = Answer {
         session_id: session_id.clone(),

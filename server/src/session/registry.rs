@@ -24,6 +24,7 @@ use super::{
     inbox::{Claimed, Message},
     kept,
     log::Held,
+    progress::Commit,
     task::{self, Origin, Parts},
 };
 use crate::{
@@ -134,13 +135,14 @@ impl Registry {
         match found {
             Found::Live(handle) => Ok((handle, false)),
             Found::Nowhere(claim) => {
-                let handle = self.begin(claim, begin(), None, false)?;
+                let (handle, _) = self.begin(claim, begin(), None, false)?;
                 Ok((handle, true))
             }
         }
     }
 
-    /// Begins a session; `None` when there is one of that name already.
+    /// Begins a session, and gives the batch that keeps it; `None` when there is one of that name
+    /// already.
     ///
     /// # Errors
     ///
@@ -151,7 +153,7 @@ impl Registry {
         id: Option<&str>,
         beginning: Beginning,
         claimed: Option<Claimed>,
-    ) -> Result<Option<Handle>, Failure> {
+    ) -> Result<Option<(Handle, Commit)>, Failure> {
         let found = match id {
             Some(id) => self.look_up(&Key::new(tenant, id)).await?,
             None => Found::Nowhere(self.claim(Key::new(tenant, &fresh_id()))),
@@ -219,7 +221,8 @@ impl Registry {
             let agent = self.shared.agents.find(&loaded.begin.agent_id).cloned();
             let agent = agent.ok_or_else(|| no_agent(&loaded.begin.agent_id))?;
             let kept = kept::read(&key.session_id, loaded, &agent.limits)?;
-            let handle = self.admit(claim, agent, Origin::Kept(Box::new(kept)), fence)?;
+            let origin = Origin::Kept(Box::new(kept));
+            let (handle, _) = self.admit(claim, agent, origin, fence)?;
             return Ok(Found::Live(handle));
         }
     }
@@ -260,7 +263,7 @@ impl Registry {
         beginning: Beginning,
         claimed: Option<Claimed>,
         created: bool,
-    ) -> Result<Handle, Failure> {
+    ) -> Result<(Handle, Commit), Failure> {
         if self.is_draining() {
             return Err(Failure::shutting_down());
         }
@@ -294,7 +297,7 @@ impl Registry {
         agent: Arc<Agent>,
         origin: Origin,
         fence: Fence,
-    ) -> Result<Handle, Failure> {
+    ) -> Result<(Handle, Commit), Failure> {
         let shared = &self.shared;
         let mut sessions = shared.lock();
         // The claim counts as one.
@@ -309,7 +312,7 @@ impl Registry {
             shared: Arc::downgrade(shared),
             quiet_since: Arc::new(AtomicU64::new(0)),
         };
-        let inbox = task::start(Parts {
+        let (inbox, first) = task::start(Parts {
             agent: Arc::clone(&agent),
             origin,
             bedrock: shared.bedrock.clone(),
@@ -328,7 +331,7 @@ impl Registry {
         };
         claim.is_settled = true;
         sessions.insert(claim.key.clone(), Slot::Live(handle.clone()));
-        Ok(handle)
+        Ok((handle, first))
     }
 
     /// True when no further turns are taken.

@@ -105,13 +105,14 @@ enum Happened {
     StoreFailed(Failure),
 }
 
-/// Starts the task of a session.
-pub(super) fn start(parts: Parts) -> Inbox {
+/// Starts the task of a session; gives the way to it, and its first batch.
+pub(super) fn start(parts: Parts) -> (Inbox, Commit) {
     let (inbox, rx) = Inbox::new();
     let place = parts.place.clone();
     let tracker = parts.tracker.clone();
     let task = Task::new(parts, inbox.clone());
     let log = Arc::clone(&task.log);
+    let first = task.next_commit();
     tracker.spawn(async move {
         let ended = std::panic::AssertUnwindSafe(task.run(rx))
             .catch_unwind()
@@ -122,7 +123,7 @@ pub(super) fn start(parts: Parts) -> Inbox {
         }
         log.close(Failure::internal());
     });
-    inbox
+    (inbox, first)
 }
 
 impl Task {
