@@ -6,7 +6,6 @@ use taiwa_core::{
     TurnResult,
     saved::{self, CallChange, Changes, ReceiptChange},
 };
-
 use tokio::time::Instant;
 
 use super::Task;
