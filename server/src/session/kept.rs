@@ -60,7 +60,7 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Bytes {
     }
 }
 
-/// Reads a value that [`encode`] wrote, this version's or an earlier one's.
+/// Reads a value that this version or an earlier one wrote.
 ///
 /// # Errors
 ///
