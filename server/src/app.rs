@@ -19,7 +19,7 @@ use crate::{
     grpc::{
         agent::Service,
         refusals::Refusals,
-        request_ids::{self, RequestIds},
+        request_ids::RequestIds,
         service::{
             agent_service_server::AgentServiceServer, session_service_server::SessionServiceServer,
         },
@@ -28,7 +28,7 @@ use crate::{
     model::bedrock::{self, Bedrock},
     session::registry::Registry,
     shutdown::Signals,
-    store::{OpenError, Store, StoreError, Sweep, Swept},
+    store::{self, OpenError, Store, StoreError, Sweep, Swept},
     transport::{self, Drain, Listener},
 };
 
@@ -98,7 +98,7 @@ pub async fn start(config: Config) -> Result<Server, Error> {
     let replay_window = config.sessions.replay_window;
     let registry = Registry::new(config.sessions, Arc::clone(&agents), bedrock, store.clone());
     let request_ids = RequestIds::default();
-    let since = SystemTime::now() - request_ids::REMEMBERED;
+    let since = SystemTime::now() - store::REMEMBERED;
     request_ids.restore(store.requests(since).await?);
     let recovered = registry.recover().await?;
     if recovered > 0 {

@@ -12,12 +12,8 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{
-    converse, convert, deadline,
-    events::Events,
-    request_ids::{self, RequestIds},
-    service::agent_service_server::AgentService,
-    status,
-    tenant::TenantSource,
+    converse, convert, deadline, events::Events, request_ids::RequestIds,
+    service::agent_service_server::AgentService, status, tenant::TenantSource,
 };
 use crate::{
     agents::Agents,
@@ -227,7 +223,7 @@ impl AgentService for Service {
             let caller = self.caller(request.metadata())?;
             let wire = request.into_inner();
             let agent = self.agent_of(&wire, &caller).await?;
-            let fingerprint = request_ids::fingerprint("Invoke", &wire);
+            let fingerprint = run::fingerprint(&wire);
             let mut invocation = convert::request::invoke(wire, &agent)?;
             invocation.turn.deadline = caller.deadline.map(Instant::into_std);
             let run = self.run(&agent, &caller, invocation, fingerprint, None);
@@ -257,7 +253,7 @@ impl AgentService for Service {
             let caller = self.caller(request.metadata())?;
             let wire = request.into_inner();
             let agent = self.agent_of(&wire, &caller).await?;
-            let fingerprint = request_ids::fingerprint("Invoke", &wire);
+            let fingerprint = run::fingerprint(&wire);
             let (mut invocation, stream) = convert::request::invoke_stream(wire, &agent)?;
             invocation.turn.deadline = caller.deadline.map(Instant::into_std);
             let options = Options::new(stream, true, OnGone::Cancel);

@@ -14,6 +14,7 @@ pub mod frame;
 mod identifier;
 mod json;
 pub mod options;
+pub mod page;
 pub mod request;
 pub mod resume;
 pub mod session;

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use prost::Message;
@@ -11,10 +11,10 @@ use sha2::{Digest as _, Sha256};
 use taiwa_core::{Failure, Reason};
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{session::Answer, store::RequestRow};
-
-/// How long a request is remembered, as the contract says.
-pub const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+use crate::{
+    session::Answer,
+    store::{REMEMBERED, RequestRow},
+};
 
 /// Requests remembered at once; beyond it the oldest go before their time.
 ///

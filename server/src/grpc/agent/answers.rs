@@ -9,9 +9,6 @@ use tokio::time::Instant;
 use super::{Caller, Service};
 use crate::{grpc::convert, session::handle::Handle};
 
-/// Agents on a page where the caller names no number, and the most that it may name.
-const PAGE_SIZES: (i32, i32) = (50, 200);
-
 impl Service {
     pub(super) async fn count(
         &self,
@@ -57,24 +54,15 @@ impl Service {
         &self,
         request: &pb::ListAgentsRequest,
     ) -> Result<pb::ListAgentsResponse, Failure> {
-        let (usual, most) = PAGE_SIZES;
-        let size = match request.page_size {
-            0 => usual,
-            size if size < 0 => {
-                return Err(Failure::invalid("page_size", "must not be negative"));
-            }
-            size => size.min(most),
-        };
+        let size = convert::page::size(request.page_size)
+            .map_err(|fault| Failure::invalid("page_size", fault))?;
         let after = request.page_token.as_str();
         if !after.is_empty() && self.agents.find(after).is_none() {
             let text = "must be a token that ListAgents gave";
             return Err(Failure::invalid("page_token", text));
         }
         let mut rest = self.agents.iter().filter(|agent| agent.id.as_str() > after);
-        let page: Vec<&Arc<Agent>> = rest
-            .by_ref()
-            .take(usize::try_from(size).unwrap_or(0))
-            .collect();
+        let page: Vec<&Arc<Agent>> = rest.by_ref().take(size).collect();
         let next_page_token = match (rest.next(), page.last()) {
             (Some(_), Some(last)) => last.id.clone(),
             (Some(_) | None, _) => String::new(),

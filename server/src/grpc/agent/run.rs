@@ -13,7 +13,7 @@ use crate::{
     grpc::{
         convert::{event, request::Invocation},
         deadline,
-        request_ids::{Claim, Fingerprint},
+        request_ids::{self, Claim, Fingerprint},
     },
     session::{
         Answer, Claimed,
@@ -23,6 +23,13 @@ use crate::{
     },
 };
 
+/// What a request says, in short; `None` for one without an id, whose repeat nobody can know.
+///
+/// It costs a pass over the whole request, images included.
+pub(super) fn fingerprint(wire: &pb::InvokeRequest) -> Option<Fingerprint> {
+    (!wire.request_id.is_empty()).then(|| request_ids::fingerprint("Invoke", wire))
+}
+
 impl Service {
     /// Starts a turn, or finds the one that a repeated request started.
     pub(super) async fn run(
@@ -30,7 +37,7 @@ impl Service {
         agent: &Arc<Agent>,
         caller: &Caller,
         invocation: Invocation,
-        fingerprint: Fingerprint,
+        fingerprint: Option<Fingerprint>,
         options: Option<Options>,
     ) -> Result<Run, Failure> {
         if self.registry.is_draining() {
@@ -39,7 +46,7 @@ impl Service {
         let tenant = &caller.tenant;
         let mut ticket = None;
         let mut claimed = None;
-        if let Some(id) = invocation.request_id.clone() {
+        if let (Some(id), Some(fingerprint)) = (invocation.request_id.clone(), fingerprint) {
             let claim = self.request_ids.claim(tenant, id.clone(), fingerprint);
             match deadline::within(caller.deadline, claim).await? {
                 Claim::First(first) => ticket = Some(first),

@@ -11,13 +11,10 @@ use taiwa_core::{Agent, Failure, Message, TurnOptions};
 use super::{
     conversation, identifier,
     options::{self, ToolScope},
-    time,
+    page, time,
     violations::Violations,
 };
 use crate::store::{Page, SessionFilter, SessionRow};
-
-/// Rows on a page where the caller names no number, and the most that it may name.
-const PAGE_SIZES: (usize, usize) = (50, 200);
 
 /// Most labels of a session, and the most characters of a label's name and value.
 ///
@@ -139,17 +136,9 @@ fn expire_time(at: SystemTime) -> Option<prost_types::Timestamp> {
 }
 
 fn page(size: i32, token: String, violations: &mut Violations) -> Page {
-    let (usual, most) = PAGE_SIZES;
-    let size = match usize::try_from(size) {
-        Ok(0) => usual,
-        Ok(size) => size.min(most),
-        Err(_) => {
-            violations.refuse_field("page_size", "must not be negative");
-            usual
-        }
-    };
+    let size = page::size(size).map_err(|fault| violations.refuse_field("page_size", fault));
     Page {
-        size,
+        size: size.unwrap_or_default(),
         token: Some(token).filter(|token| !token.is_empty()),
     }
 }
