@@ -9,6 +9,7 @@
 
 mod call;
 mod function;
+pub mod grpc;
 mod source;
 
 use std::fmt;
