@@ -188,17 +188,18 @@ impl Method {
         {
             self.link.note_loss();
         }
+        if let Failure::Status(status) = &failure
+            && let Some(sizes) = too_large(status)
+        {
+            return Err(Error::Failed(format!(
+                "{name} ran, and its answer is too large to be taken: {sizes}. Ask it for less; \
+                 max_message_bytes of its configuration allows more"
+            )));
+        }
         let unsure = match failure {
             Failure::Status(status) if is_loss(&status) => status::reason(&status),
             Failure::Deadline => "it did not answer in time".to_owned(),
             Failure::NoMessage => "it answered without a message".to_owned(),
-            Failure::Status(status) if is_too_large(&status) => {
-                return Err(Error::Failed(format!(
-                    "{name} ran, and its answer is too large to be taken: {}. Ask it for less; \
-                     max_message_bytes of its configuration allows more",
-                    status.message()
-                )));
-            }
             Failure::Status(status)
                 if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) =>
             {
@@ -309,10 +310,10 @@ fn is_loss(status: &Status) -> bool {
                 .any(|text| status.message().starts_with(text)))
 }
 
-/// True when the gRPC library refused to take a message, by its text: it has no other sign.
-fn is_too_large(status: &Status) -> bool {
-    status.code() == Code::OutOfRange
-        && status
-            .message()
-            .starts_with("Error, decoded message length too large")
+/// What the gRPC library says of a message that it refused to take, by its text: there is no other
+/// sign.
+fn too_large(status: &Status) -> Option<&str> {
+    let text = status.message();
+    text.strip_prefix("Error, decoded message length too large: ")
+        .filter(|_| status.code() == Code::OutOfRange)
 }
