@@ -5,6 +5,7 @@ mod failures;
 mod reading;
 mod shop;
 mod tls;
+mod warehouse;
 
 use std::{
     sync::Arc,
