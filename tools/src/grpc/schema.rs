@@ -3,9 +3,9 @@
 //! <https://protobuf.dev/programming-guides/json/>
 //!
 //! A message stands under its full name in `$defs`, so that recursive ones are no matter; the
-//! request's own message is the top. Nothing but `properties`, `required`, `additionalProperties`
-//! and `dependentSchemas` stands beside the top's `type`: model providers refuse `anyOf` and its
-//! like there.
+//! request's own message is the top. That fields of a oneof exclude one another is said by
+//! `dependentSchemas`: models' providers refuse `oneOf`, `anyOf` and `allOf` at the top
+//! (<https://github.com/anthropics/claude-code/issues/5319>).
 
 mod well_known;
 
