@@ -10,6 +10,7 @@
 mod call;
 mod function;
 pub mod grpc;
+pub mod mcp;
 mod source;
 
 use std::fmt;
