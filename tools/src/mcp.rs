@@ -96,10 +96,13 @@ pub enum StartError {
         source: io::Error,
     },
     /// The address is none of HTTP.
-    #[error("'{url}' is no address of an MCP server: it must begin with http:// or https://")]
+    #[error(
+        "the address of the MCP server '{server}' is none: it must begin with http:// or https://, \
+         and hold no user's name and password"
+    )]
     BadUrl {
-        /// The address.
-        url: String,
+        /// The server's name.
+        server: String,
     },
     /// A header is the protocol's own.
     #[error("the header '{name}' is set by the protocol, and cannot be configured or forwarded")]
@@ -153,7 +156,7 @@ impl Source {
                 forward_metadata,
             } => {
                 let bearer = bearer.as_deref();
-                let endpoint = Endpoint::new(&url, &headers, bearer, &forward_metadata)?;
+                let endpoint = Endpoint::new(&name, &url, &headers, bearer, &forward_metadata)?;
                 (Reach::Endpoint(endpoint), forward_metadata, None)
             }
         };

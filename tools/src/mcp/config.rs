@@ -28,7 +28,7 @@ pub struct Config {
 
 /// How an MCP server is reached.
 ///
-/// Its `Debug` shows no values of variables and headers: they hold credentials.
+/// Its `Debug` shows no values of variables and headers, and no query: they hold credentials.
 #[derive(Clone, PartialEq)]
 pub enum Transport {
     /// A program that is started, and spoken to over its standard input and output.
@@ -47,7 +47,8 @@ pub enum Transport {
     },
     /// A server that listens: streamable HTTP.
     Http {
-        /// Its address, beginning with `http://` or `https://`. Redirects are not followed.
+        /// Its address, beginning with `http://` or `https://` and without a user's name or password.
+        /// Redirects are not followed.
         url: String,
         /// Headers of every request.
         headers: HeaderMap,
@@ -86,7 +87,7 @@ impl fmt::Debug for Transport {
                 .debug_struct("Stdio")
                 .field("command", command)
                 .field("args", args)
-                .field("env", &env.keys())
+                .field("env", &env.keys().collect::<Vec<_>>())
                 .field("cwd", cwd)
                 .finish(),
             Self::Http {
@@ -96,8 +97,8 @@ impl fmt::Debug for Transport {
                 forward_metadata,
             } => f
                 .debug_struct("Http")
-                .field("url", url)
-                .field("headers", &headers.keys())
+                .field("url", &url.split('?').next())
+                .field("headers", &headers.keys().collect::<Vec<_>>())
                 .field("bearer", &bearer.as_ref().map(|_| "***"))
                 .field("forward_metadata", forward_metadata)
                 .finish(),

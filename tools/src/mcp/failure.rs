@@ -89,7 +89,7 @@ fn of_answer(server: &str, effect: Effect, error: &ErrorData) -> Error {
             format!("the MCP server '{server}' refused the call or its input: {message}")
         }
         ErrorCode::METHOD_NOT_FOUND => {
-            format!("the MCP server '{server}' does not have this tool any more: {message}")
+            format!("the MCP server '{server}' does not take the call: {message}")
         }
         ErrorCode(code) => {
             format!("the MCP server '{server}' failed the call: {message} (code {code})")

@@ -6,7 +6,7 @@ use futures_util::stream::BoxStream;
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use reqwest::redirect;
 use rmcp::{
-    model::{ClientJsonRpcMessage, GetExtensions as _},
+    model::{ClientJsonRpcMessage, GetExtensions as _, RequestId, ServerJsonRpcMessage},
     transport::{
         StreamableHttpClientTransport,
         common::client_side_sse::ExponentialBackoff,
@@ -67,16 +67,21 @@ type Failure = StreamableHttpError<reqwest::Error>;
 
 impl Endpoint {
     pub(super) fn new(
+        name: &str,
         url: &str,
         headers: &HeaderMap,
         bearer: Option<&str>,
         forward_metadata: &[HeaderName],
     ) -> Result<Self, StartError> {
-        let parsed = reqwest::Url::parse(url).ok();
-        if !parsed.is_some_and(|url| ["http", "https"].contains(&url.scheme())) {
-            return Err(StartError::BadUrl {
-                url: url.to_owned(),
-            });
+        // A password would stand in the log.
+        let is_good = reqwest::Url::parse(url).is_ok_and(|url| {
+            ["http", "https"].contains(&url.scheme())
+                && url.username().is_empty()
+                && url.password().is_none()
+        });
+        if !is_good {
+            let server = name.to_owned();
+            return Err(StartError::BadUrl { server });
         }
         let mut names = headers.keys().chain(forward_metadata);
         if let Some(name) = names.find(|name| RESERVED.contains(&name.as_str())) {
@@ -155,10 +160,22 @@ impl StreamableHttpClient for Client {
             );
         }
         let bearer = bearer.filter(|_| !headers.contains_key(&AUTHORIZATION));
+        let asked = match &message {
+            ClientJsonRpcMessage::Request(request) => Some(request.id.clone()),
+            ClientJsonRpcMessage::Response(_)
+            | ClientJsonRpcMessage::Notification(_)
+            | ClientJsonRpcMessage::Error(_) => None,
+        };
+        let had_session = session_id.is_some();
         let answer = self
             .http
             .post_message_with_response_limits(uri, message, session_id, bearer, headers, limits)
-            .await;
+            .await
+            .map_err(without_url);
+        let answer = match asked {
+            Some(id) => attributed(answer, id, had_session),
+            None => answer,
+        };
         if matches!(answer, Err(StreamableHttpError::SessionExpired)) {
             tracing::info!(server = %self.link.name, "the MCP server has lost our session; a new one is begun");
             // Another session may have other tools.
@@ -175,7 +192,9 @@ impl StreamableHttpClient for Client {
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<(), Failure> {
         let http = &self.http;
-        http.delete_session(uri, session_id, bearer, headers).await
+        http.delete_session(uri, session_id, bearer, headers)
+            .await
+            .map_err(without_url)
     }
 
     async fn get_stream(
@@ -217,6 +236,40 @@ impl StreamableHttpClient for Client {
             limit,
         )
         .await
+        .map_err(without_url)
+    }
+}
+
+/// Takes the address out of an error, as its query may hold credentials.
+fn without_url(error: Failure) -> Failure {
+    if let StreamableHttpError::Client(error) = error {
+        return StreamableHttpError::Client(error.without_url());
+    }
+    error
+}
+
+/// Gives an error that answers a request to that request.
+///
+/// A server that refuses a request before it reads it does not know whose it is, and its error would
+/// reach nobody. So do many that have lost a session, with 400 where the protocol wants 404.
+fn attributed(
+    answer: Result<StreamableHttpPostResponse, Failure>,
+    id: RequestId,
+    had_session: bool,
+) -> Result<StreamableHttpPostResponse, Failure> {
+    match answer {
+        Ok(StreamableHttpPostResponse::Json(ServerJsonRpcMessage::Error(mut error), session))
+            if error.id.as_ref() != Some(&id) =>
+        {
+            let message = error.error.message.to_ascii_lowercase();
+            if had_session && message.contains("session") {
+                return Err(StreamableHttpError::SessionExpired);
+            }
+            error.id = Some(id);
+            let error = ServerJsonRpcMessage::Error(error);
+            Ok(StreamableHttpPostResponse::Json(error, session))
+        }
+        other => other,
     }
 }
 

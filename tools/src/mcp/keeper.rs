@@ -347,3 +347,24 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_begin_anew_after_a_good_run() {
+        let second = Duration::from_secs(1);
+        let mut pause = Pause::new(second, 5 * second);
+        for longest in [1, 2, 4, 5, 5] {
+            let longest = longest * second;
+            let next = pause.after(second);
+            assert!(
+                (longest / 2..=longest).contains(&next),
+                "{next:?} of {longest:?}"
+            );
+        }
+        let anew = pause.after(5 * second);
+        assert!((second / 2..=second).contains(&anew), "{anew:?}");
+    }
+}

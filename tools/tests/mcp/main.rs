@@ -1,5 +1,7 @@
 //! MCP servers as sources of tools: scripted ones that misbehave, and servers that others wrote.
 
+mod http;
+mod peers;
 mod stdio;
 
 use std::{
