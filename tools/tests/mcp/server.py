@@ -86,7 +86,8 @@ def call(request):
         answer(request, "after junk")
     elif name == "change":
         EXTRA.append(tool("added"))
-        send(method="notifications/tools/list_changed")
+        told = {"params": {"_meta": PENDING["subscription"]}} if "modern" in MODES else {}
+        send(method="notifications/tools/list_changed", **told)
         answer(request, "changed")
     elif name == "ask":
         PENDING["request"], PENDING["answers"] = request, {}
@@ -115,7 +116,16 @@ def call(request):
 
 def handle(message):
     method = message.get("method")
-    if method == "initialize":
+    if "modern" in MODES and method == "server/discover":
+        result = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {"listChanged": True}}}
+        send(id=message["id"], result={"resultType": "complete", "ttlMs": 0, "cacheScope": "private", **result})
+    elif "modern" in MODES and method == "subscriptions/listen":
+        PENDING["subscription"] = {"io.modelcontextprotocol/subscriptionId": message["id"]}
+        accepted = {"_meta": PENDING["subscription"], "notifications": message["params"]["notifications"]}
+        send(method="notifications/subscriptions/acknowledged", params=accepted)
+    elif "modern" in MODES and method == "initialize":
+        refuse(message, -32601, "no such method")
+    elif method == "initialize":
         if "silent" in MODES:
             return
         version = message["params"]["protocolVersion"]

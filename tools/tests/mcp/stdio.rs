@@ -316,6 +316,28 @@ async fn a_changed_list_is_told() {
 }
 
 #[tokio::test]
+async fn a_server_without_sessions_is_spoken_to_in_its_own_version() {
+    let scripted = scripted(&["modern"]).await;
+    let mut tools = scripted.source.tools();
+    tools.borrow_and_update();
+    let output = run(&scripted.source, "echo", json!({"text": "hello"}))
+        .await
+        .expect("it is called");
+    let meta = json(&output)["meta"].clone();
+    assert_eq!(
+        meta["io.modelcontextprotocol/protocolVersion"],
+        "2026-07-28"
+    );
+    assert_eq!(meta["taiwa.v1/idempotency-key"], "key-1");
+    scripted.journal.hear("subscriptions/listen").await;
+    run(&scripted.source, "change", json!({}))
+        .await
+        .expect("it is called");
+    tools.changed().await.expect("the source lives");
+    assert!(names(&tools.borrow()).contains(&"added".into()));
+}
+
+#[tokio::test]
 async fn what_the_server_asks_for_is_declined_by_the_protocols_error() {
     let scripted = scripted(&[]).await;
     let output = run(&scripted.source, "ask", json!({}))
