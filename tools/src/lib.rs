@@ -7,6 +7,7 @@
 //!
 //! A [`Source`] gives tools, and may give others later.
 
+pub mod builtin;
 mod call;
 mod function;
 pub mod grpc;
@@ -21,7 +22,7 @@ use taiwa_core::tool::Schema;
 pub use self::{
     call::{Allowance, Call, Caller, Error, Output, Progress, ProgressReader},
     function::Function,
-    source::{Source, Tools},
+    source::{Fixed, Source, Tools},
 };
 
 /// A tool that the server runs.
