@@ -75,7 +75,11 @@ pub(super) fn of_call(server: &str, effect: Effect, error: ServiceError) -> Erro
 }
 
 fn of_answer(server: &str, effect: Effect, error: &ErrorData) -> Error {
-    let message = told(&error.message);
+    let mut message = error.message.to_string();
+    if let Some(data) = &error.data {
+        message.push_str(&format!(" {data}"));
+    }
+    let message = told(&message);
     if error.message.contains(SESSION_REPLACED) {
         return lost(server, effect, "the server was started anew");
     }
@@ -122,7 +126,9 @@ fn of_sending(server: &str, effect: Effect, error: &DynamicTransportError) -> Er
         StreamableHttpError::HttpStatus(error) => {
             lost(server, effect, &format!("HTTP {}", error.status))
         }
-        StreamableHttpError::UnexpectedServerResponse(text) if text.starts_with("HTTP 4") => {
+        StreamableHttpError::UnexpectedServerResponse(text)
+            if text.starts_with("HTTP 3") || text.starts_with("HTTP 4") =>
+        {
             Error::Failed(format!(
                 "the MCP server '{server}' refused the call: {}",
                 told(text)
@@ -141,21 +147,9 @@ fn of_sending(server: &str, effect: Effect, error: &DynamicTransportError) -> Er
     }
 }
 
-/// True when nothing listens at the server's address, which a new connection has to find out.
-pub(super) fn is_unreachable(error: &ServiceError) -> bool {
-    let ServiceError::TransportSend(error) = error else {
-        return false;
-    };
-    match http::failure(error) {
-        Some(StreamableHttpError::Client(error)) => error.is_connect(),
-        Some(failure) => matches!(
-            failure,
-            StreamableHttpError::SessionExpired
-                | StreamableHttpError::ReinitializationFailed(_)
-                | StreamableHttpError::TransportChannelClosed
-        ),
-        None => false,
-    }
+/// True when the server may be away, which is found out by asking it for something else.
+pub(super) fn leaves_doubt(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::TransportSend(error) if http::refusal(error).is_none())
 }
 
 /// A server's words, cut to what a model needs.

@@ -4,7 +4,7 @@ use std::{io, process::ExitStatus, sync::Arc, time::Duration};
 
 use rand::Rng as _;
 use rmcp::{
-    RoleClient, ServiceError,
+    Peer, RoleClient, ServiceError,
     model::{ErrorCode, ProtocolVersion, SubscriptionFilter, Tool},
     service::{
         ClientLifecycleMode, RunningService, Subscription, serve_client_with_lifecycle_and_ct,
@@ -163,7 +163,7 @@ impl Keeper {
             "connected with the MCP server"
         );
         self.tried();
-        let mut subscription = self.subscribe(&running).await;
+        let mut subscription = self.subscribe(&peer).await;
         let waiting = running.waiting();
         pin!(waiting);
         let link = Arc::clone(&self.link);
@@ -171,10 +171,13 @@ impl Keeper {
             tokio::select! {
                 () = stop.cancelled() => break End::Stopped,
                 _ = &mut waiting => return End::Lost("it closed the connection".into()),
-                () = link.unreachable.notified() => break End::Lost("it cannot be reached".into()),
                 () = link.changed.notified() => {}
                 () = changed(&mut subscription) => {}
-                () = after(ask_every) => {}
+                () = after(ask_every) => {
+                    if subscription.is_none() {
+                        subscription = self.subscribe(&peer).await;
+                    }
+                }
             }
             let fetch = timeout(self.start_timeout, list::fetch(&peer, &link.name));
             let fetched = tokio::select! {
@@ -229,17 +232,14 @@ impl Keeper {
     }
 
     /// From the version without sessions on, changes are told to who asks for them.
-    async fn subscribe(
-        &self,
-        running: &RunningService<RoleClient, Handler>,
-    ) -> Option<Subscription> {
-        let info = running.peer_info()?;
+    async fn subscribe(&self, peer: &Peer<RoleClient>) -> Option<Subscription> {
+        let info = peer.peer_info()?;
         let tools = info.capabilities.tools.as_ref()?;
         if info.protocol_version.has_initialize() || tools.list_changed != Some(true) {
             return None;
         }
         let filter = SubscriptionFilter::builder().tools_list_changed().build();
-        let listen = timeout(self.start_timeout, running.listen(filter));
+        let listen = timeout(self.start_timeout, peer.listen(filter));
         let stop = self.stop.clone();
         let subscribed = tokio::select! {
             () = stop.cancelled() => return None,

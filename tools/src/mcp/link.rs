@@ -23,10 +23,8 @@ pub(super) struct Link {
     pub(super) forward_metadata: Vec<HeaderName>,
     state: Mutex<State>,
     waiting: Mutex<HashMap<ProgressToken, Waiting>>,
-    /// The list of tools may be another.
+    /// The list of tools may be another, or the server away: it has to be asked.
     pub(super) changed: Notify,
-    /// A call found that the server cannot be reached.
-    pub(super) unreachable: Notify,
 }
 
 /// Whether a server can be called.
@@ -61,7 +59,6 @@ impl Link {
             state: Mutex::new(State::Down("it is being started".into())),
             waiting: Mutex::default(),
             changed: Notify::new(),
-            unreachable: Notify::new(),
         }
     }
 

@@ -21,6 +21,10 @@ use super::{MAX_MESSAGE_BYTES, TOO_LARGE, outline::Outline};
 /// Bytes of a message from which on it is parsed away from the tasks that others wait for.
 const LARGE_BYTES: usize = 128 * 1024;
 
+/// Most messages that may wait to be written. Our own are as many as there are calls; more are answers
+/// to a program that asks and does not read.
+const MAX_UNWRITTEN: usize = 1_000;
+
 /// The pipes of a program that speaks MCP.
 ///
 /// Beside the SDK's own transport because of what this one does with bad lines: it names the server
@@ -35,6 +39,8 @@ pub(super) struct Pipes {
     parsing: Option<JoinHandle<Result<RxJsonRpcMessage<RoleClient>, serde_json::Error>>>,
     // A tokio mutex: a line is written whole before the next begins, and a write waits for the reader.
     input: Arc<Mutex<Option<ChildStdin>>>,
+    /// Shared with each message that waits to be written.
+    unwritten: Arc<()>,
     closed: CancellationToken,
     has_said_junk: bool,
 }
@@ -55,6 +61,7 @@ impl Pipes {
             outline: None,
             parsing: None,
             input: Arc::new(Mutex::new(Some(input))),
+            unwritten: Arc::new(()),
             closed: CancellationToken::new(),
             has_said_junk: false,
         }
@@ -134,7 +141,9 @@ impl Transport<RoleClient> for Pipes {
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
         let input = Arc::clone(&self.input);
         let closed = self.closed.clone();
+        let unwritten = Arc::clone(&self.unwritten);
         async move {
+            let _unwritten = unwritten;
             let mut line = serde_json::to_vec(&message)?;
             line.push(b'\n');
             let write = async {
@@ -143,9 +152,10 @@ impl Transport<RoleClient> for Pipes {
                 input.write_all(&line).await?;
                 input.flush().await
             };
-            // A program that does not read would hold the pipe, and with it the end.
+            // A program that does not read would hold the pipe, and with it the end. No failure: who
+            // waits for an answer is told of the end, and of the others there may be a thousand.
             tokio::select! {
-                () = closed.cancelled() => Err(io::ErrorKind::BrokenPipe.into()),
+                () = closed.cancelled() => Ok(()),
                 written = write => written,
             }
         }
@@ -153,6 +163,11 @@ impl Transport<RoleClient> for Pipes {
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         loop {
+            if Arc::strong_count(&self.unwritten) > MAX_UNWRITTEN {
+                tracing::warn!(server = %self.name, "the MCP server does not read what it is sent");
+                self.closed.cancel();
+                return None;
+            }
             if let Some(parsing) = &mut self.parsing {
                 let parsed = parsing.await;
                 self.parsing = None;

@@ -119,8 +119,8 @@ impl Target {
         match answer.unwrap_or(Err(ServiceError::TransportClosed)) {
             Ok(answer) => self.output(answer, &call.id, call.max_result_bytes),
             Err(error) => {
-                if failure::is_unreachable(&error) {
-                    self.link.unreachable.notify_one();
+                if failure::leaves_doubt(&error) {
+                    self.link.changed.notify_one();
                 }
                 Err(failure::of_call(server, self.effect, error))
             }

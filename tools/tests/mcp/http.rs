@@ -197,6 +197,7 @@ async fn answer(
                 "fail_over",
                 "large",
                 "busy",
+                "moved",
             ];
             tools.extend(state.extra_tool.then_some("extra"));
             let tools: Vec<Value> = tools
@@ -232,6 +233,7 @@ fn called(message: &Value, headers: &BTreeMap<String, String>) -> Response<Body>
             false,
         ),
         "fail_over" => bare(StatusCode::BAD_GATEWAY),
+        "moved" => bare(StatusCode::TEMPORARY_REDIRECT),
         "busy" => bare(StatusCode::TOO_MANY_REQUESTS),
         "large" => whole(&done(&"x".repeat(17_000_000))),
         name => whole(&done(name)),
@@ -445,6 +447,11 @@ async fn what_a_broken_answer_did_is_not_known() {
         panic!("it did not run: {busy:?}");
     };
     assert!(why.contains("busy (HTTP 429)"), "{why}");
+    let moved = run(&source, "moved", json!({})).await;
+    let Err(Error::Failed(why)) = moved else {
+        panic!("redirects are not followed: {moved:?}");
+    };
+    assert!(why.contains("HTTP 307"), "{why}");
     let large = run(&source, "large", json!({})).await;
     let Err(Error::Failed(why)) = large else {
         panic!("it is refused: {large:?}");

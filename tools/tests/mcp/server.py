@@ -31,6 +31,7 @@ TOOLS = [
     tool("junk"),
     tool("change"),
     tool("ask"),
+    tool("deaf"),
     tool("complain"),
     tool("fail"),
     tool("refuse"),
@@ -96,6 +97,11 @@ def call(request):
         send(id="roots", method="roots/list")
         form = {"message": "who?", "requestedSchema": {"type": "object", "properties": {}}}
         send(id="elicitation", method="elicitation/create", params=form)
+    elif name == "deaf":
+        # Each is answered, and no answer is read.
+        for number in range(100_000):
+            send(id=f"ping {number}", method="ping")
+        time.sleep(600)
     elif name == "complain":
         sys.stderr.write("complaint: " + "y" * 100_000 + "\n")
         sys.stderr.buffer.write(b"\xff broken\n")
