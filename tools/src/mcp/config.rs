@@ -32,6 +32,10 @@ pub struct Config {
 #[derive(Clone, PartialEq)]
 pub enum Transport {
     /// A program that is started, and spoken to over its standard input and output.
+    ///
+    /// It and what it starts are a process group, which ends with the source: its input is closed, after
+    /// two seconds it gets SIGTERM, after two more SIGKILL. When we are killed ourselves, its input
+    /// closes, and ending is up to it. What it writes to its standard error is logged.
     Stdio {
         /// The program: a path, or a name that is looked up in `PATH`.
         command: String,
@@ -45,12 +49,12 @@ pub enum Transport {
         /// The folder it runs in; `None` means ours.
         cwd: Option<PathBuf>,
     },
-    /// A server that listens: streamable HTTP.
+    /// A server that listens: streamable HTTP. Proxies are used as the environment says.
     Http {
         /// Its address, beginning with `http://` or `https://` and without a user's name or password.
         /// Redirects are not followed.
         url: String,
-        /// Headers of every request.
+        /// Headers of every request; of several of one name, the last.
         headers: HeaderMap,
         /// Token of the header `authorization: Bearer …`; `None` means no such header.
         bearer: Option<String>,

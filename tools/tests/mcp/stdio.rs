@@ -283,6 +283,20 @@ async fn junk_on_the_output_is_passed_over() {
     assert_eq!(scripted.journal.processes().len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_at_once_each_get_their_own_answer() {
+    let scripted = scripted(&[]).await;
+    let calls = (0..100).map(|number| {
+        let (call, _progress) = call(json!({"text": format!("number {number}")}));
+        tokio::spawn(tool(&scripted.source, "echo").call(call))
+    });
+    let calls: Vec<_> = calls.collect();
+    for (number, call) in calls.into_iter().enumerate() {
+        let output = call.await.expect("it runs").expect("it is answered");
+        assert_eq!(text(&output), format!("number {number}"));
+    }
+}
+
 #[tokio::test]
 async fn a_large_result_is_cut_and_one_that_is_too_large_is_refused() {
     let scripted = scripted(&[]).await;
