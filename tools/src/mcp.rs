@@ -170,6 +170,7 @@ impl Source {
             pause: Pause::new(config.shortest_pause, config.longest_pause),
             tools: tools_tx,
             stop: stop.clone(),
+            up_since: None,
             tried: Some(tried_tx),
         };
         let tasks = TaskTracker::new();

@@ -46,6 +46,8 @@ pub(super) struct Keeper {
     pub(super) pause: Pause,
     pub(super) tools: watch::Sender<Tools>,
     pub(super) stop: CancellationToken,
+    /// Since when the server is there.
+    pub(super) up_since: Option<Instant>,
     /// Told when the first attempt has succeeded or failed.
     pub(super) tried: Option<oneshot::Sender<()>>,
 }
@@ -77,7 +79,6 @@ impl Keeper {
     pub(super) async fn run(mut self, mut started: Option<(Process, Pipes)>) {
         let stop = self.stop.clone();
         loop {
-            let begin = Instant::now();
             let end = match &self.reach {
                 Reach::Endpoint(endpoint) => {
                     let transport = endpoint.connect(&self.link);
@@ -95,7 +96,8 @@ impl Keeper {
                 break;
             };
             self.link.set(State::Down(why.clone()));
-            let pause = self.pause.after(begin.elapsed());
+            let up_for = self.up_since.take().map(|since| since.elapsed());
+            let pause = self.pause.after(up_for.unwrap_or_default());
             tracing::warn!(
                 server = %self.link.name, why, ?pause,
                 "the MCP server is not there; it is tried again after a pause"
@@ -157,6 +159,7 @@ impl Keeper {
         let peer = running.peer().clone();
         self.publish(listed);
         self.link.set(State::Up(peer.clone()));
+        self.up_since = Some(Instant::now());
         tracing::info!(
             server = %self.link.name, tools = self.tools.borrow().len(),
             version = ?peer.peer_info().map(|info| info.protocol_version.clone()),
@@ -291,9 +294,9 @@ impl Pause {
         }
     }
 
-    /// The next pause, after an attempt that lasted so long.
-    fn after(&mut self, lasted: Duration) -> Duration {
-        if lasted >= self.longest {
+    /// The next pause, after the server was there for so long.
+    fn after(&mut self, up_for: Duration) -> Duration {
+        if up_for >= self.longest {
             self.next = self.shortest;
         }
         let pause = self.next.mul_f64(rand::rng().random_range(0.5..=1.0));

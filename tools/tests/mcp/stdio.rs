@@ -494,14 +494,18 @@ async fn a_server_that_is_silent_at_its_start_is_started_again() {
     let journal = Journal::new();
     let mut config = mcp::Config::new("test", program(&journal, &["silent"]));
     config.start_timeout = Duration::from_millis(500);
-    config.shortest_pause = Duration::from_millis(10);
+    // Shorter than a start that fails, which is no good run.
+    config.shortest_pause = Duration::from_millis(100);
+    config.longest_pause = Duration::from_millis(400);
     let begin = Instant::now();
     let source = mcp::Source::start(config).await.expect("it goes on trying");
     assert!(begin.elapsed() >= Duration::from_millis(500));
     assert!(source.tools().borrow().is_empty());
     eventually("it is started again", || async {
-        (journal.processes().len() > 1).then_some(())
+        (journal.processes().len() > 3).then_some(())
     })
     .await;
     assert!(!is_there(journal.processes()[0]));
+    // Four starts, and at least half of the pauses of 100, 200 and 400 ms between them.
+    assert!(begin.elapsed() >= Duration::from_millis(3 * 500 + 50 + 100 + 200));
 }
