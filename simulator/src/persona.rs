@@ -7,10 +7,16 @@
 
 mod arithmetic;
 mod code;
+mod fitting;
+mod habit;
 mod knowledge;
 mod memory;
+mod mention;
+mod pattern;
 mod phrases;
 mod prompt;
+mod report;
+mod round;
 mod speech;
 mod tools;
 mod translation;
@@ -18,6 +24,8 @@ mod translation;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
+pub(crate) use self::habit::Habit;
+use self::round::Round;
 use crate::{
     reply::{Block, Chunks, Reply},
     script::split_words,
@@ -25,12 +33,13 @@ use crate::{
     wire::{Operation, Request, array},
 };
 
-/// Answers a request that no rule of the script answers.
-pub(crate) fn answer(request: &Request) -> Reply {
+/// Answers a request; without a habit the model id says how tools are called.
+pub(crate) fn answer(request: &Request, habit: Option<Habit>) -> Reply {
     if request.operation == Operation::CountTokens {
         return Reply::default();
     }
-    let results = request.tool_results();
+    let habit = habit.unwrap_or_else(|| Habit::of_model(&request.model_id));
+    let round = Round::of(request.messages());
     let mut reply = Reply {
         stop_reason: "end_turn".to_owned(),
         ..Reply::default()
@@ -38,27 +47,29 @@ pub(crate) fn answer(request: &Request) -> Reply {
     if let Some(thought) = thought(request) {
         reply.content.push(thought);
     }
-    let text = if results.is_empty() {
-        let calls = tools::calls(request);
-        if !calls.is_empty() {
-            let plain = calls.len() == 1;
-            let lead = if plain {
-                "Let me look that up."
-            } else {
-                "Let me look these up."
-            };
-            reply.content.push(text_block(lead));
-            reply.content.extend(calls);
-            reply.stop_reason = "tool_use".to_owned();
-            return reply;
-        }
-        speech::answer(request)
+    if let Some(step) = tools::next(request, &round, habit) {
+        reply.content.push(text_block(step.lead));
+        reply.content.extend(step.calls);
+        reply.stop_reason = "tool_use".to_owned();
+        return reply;
+    }
+    let text = if let Some(json) = tools::structured(request, &round) {
+        json.to_string()
     } else {
-        tools::report(&results)
+        let text = if round.results().next().is_some() {
+            report::report(&round)
+        } else {
+            speech::answer(request)
+        };
+        speech::obey(&request.system_text(), text)
     };
-    let text = speech::obey(&request.system_text(), text);
     say(&mut reply, &text, &request.body["inferenceConfig"]);
     reply
+}
+
+/// What the user last said, also where the last message only brings results.
+pub(crate) fn asked(request: &Request) -> String {
+    Round::of(request.messages()).prompt
 }
 
 fn text_block(text: &str) -> Block {

@@ -16,7 +16,7 @@ use crate::{
     exception::Exception,
     fault::{Fault, Faults, Place},
     pace::Pace,
-    persona,
+    persona::{self, Habit},
     reply::Reply,
     wire::{Operation, Request},
 };
@@ -89,8 +89,9 @@ struct Rule {
 #[derive(Debug, Clone)]
 enum Said {
     Scripted(Arc<Reply>),
-    /// The persona speaks, with this pace and these faults.
+    /// The persona speaks, with this habit, pace and these faults.
     Persona {
+        habit: Option<Habit>,
         pace: Option<Pace>,
         faults: Box<Faults>,
     },
@@ -101,6 +102,7 @@ enum Said {
 struct Condition {
     prompt_contains: Option<String>,
     prompt_is: Option<String>,
+    asked_contains: Option<String>,
     system_contains: Option<String>,
     model_contains: Option<String>,
     operation: Option<Operation>,
@@ -133,6 +135,7 @@ impl Condition {
                 .as_ref()
                 .is_none_or(|text| request.prompt() == *text)
             && contains(request.prompt(), &self.prompt_contains)
+            && contains(persona::asked(request), &self.asked_contains)
             && contains(request.system_text(), &self.system_contains)
     }
 }
@@ -173,10 +176,14 @@ impl Running {
             if rule.when.holds(request, call) && take_use(uses, rule.times) {
                 let reply = match &rule.answer {
                     Said::Scripted(reply) => Arc::clone(reply),
-                    Said::Persona { pace, faults } => Arc::new(Reply {
+                    Said::Persona {
+                        habit,
+                        pace,
+                        faults,
+                    } => Arc::new(Reply {
                         pace: pace.clone(),
                         faults: (**faults).clone(),
-                        ..persona::answer(request)
+                        ..persona::answer(request, *habit)
                     }),
                 };
                 return Chosen {
@@ -188,7 +195,7 @@ impl Running {
         match self.script.otherwise {
             Otherwise::Persona => Chosen {
                 rule: "persona".to_owned(),
-                reply: Arc::new(persona::answer(request)),
+                reply: Arc::new(persona::answer(request, None)),
             },
             Otherwise::Fail => Chosen {
                 rule: "none".to_owned(),

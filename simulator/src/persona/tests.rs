@@ -4,12 +4,21 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod tools;
+
+const MODEL: &str = "simulator.persona-v1:0";
+
 fn converse(body: Value) -> Reply {
-    answer(&Request {
+    converse_as(MODEL, body)
+}
+
+fn converse_as(model: &str, body: Value) -> Reply {
+    let request = Request {
         operation: Operation::Converse,
-        model_id: "simulator.persona-v1:0".to_owned(),
+        model_id: model.to_owned(),
         body,
-    })
+    };
+    answer(&request, None)
 }
 
 fn conversation(turns: &[&str]) -> Value {

@@ -1,351 +1,352 @@
-//! When a declared tool is called, with which input, and what is made of its result.
+//! Which of the declared tools are called next, and with which input.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
-use super::prompt::Reading;
+use serde_json::Value;
+
+use super::{
+    fitting,
+    habit::{self, Habit, NO_SUCH_TOOL},
+    mention::{self, Mentions, same},
+    prompt::Reading,
+    report,
+    round::{Called, Round},
+};
 use crate::{
     reply::{Block, Chunks},
     wire::{Request, array},
 };
 
-/// Deepest schema that is followed.
-const MAX_DEPTH: usize = 8;
+/// How often a tool is called again after errors that blame the input.
+const MAX_TRIES: usize = 3;
 
-/// The calls that the prompt or the tool choice asks for.
-pub(super) fn calls(request: &Request) -> Vec<Block> {
+/// The most tools that are called where nothing says which.
+const MAX_UNASKED: usize = 8;
+
+/// Words that many tools have in their names, and that choose none.
+const GENERIC: &str = " add call create current data do fetch find get list look lookup name new \
+    number query read run search send set system tool update use value write ";
+
+/// Calls, and the words before them.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) lead: &'static str,
+    pub(super) calls: Vec<Block>,
+}
+
+/// The calls that come next, if any do.
+pub(super) fn next(request: &Request, round: &Round<'_>, habit: Habit) -> Option<Step> {
     let config = &request.conversation()["toolConfig"];
     let specs: Vec<&Value> = array(&config["tools"])
         .iter()
         .filter_map(|tool| tool.get("toolSpec"))
         .collect();
-    let prompt = request.prompt();
-    let reading = Reading::of(&prompt);
-    let choice = &config["toolChoice"];
-    let chosen: Vec<&Value> = if let Some(name) = choice["tool"]["name"].as_str() {
-        specs
-            .into_iter()
-            .filter(|spec| spec["name"] == name)
-            .collect()
-    } else {
-        let mut fitting: Vec<(usize, &Value)> = specs
-            .iter()
-            .map(|spec| (fit(spec, &reading), *spec))
-            .collect();
-        fitting.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
-        let wanted = fitting
-            .iter()
-            .filter(|(score, _)| *score >= ASKED)
-            .map(|(_, spec)| *spec);
-        let named: Vec<&Value> = wanted
-            .clone()
-            .filter(|spec| fit(spec, &reading) >= NAMED)
-            .collect();
-        let mut wanted: Vec<&Value> = if named.is_empty() {
-            wanted.take(1).collect()
-        } else {
-            named
-        };
-        if wanted.is_empty() && !choice["any"].is_null() {
-            wanted.extend(fitting.first().map(|(_, spec)| *spec));
-        }
-        wanted
+    if specs.is_empty() {
+        return None;
+    }
+    let planner = Planner {
+        round,
+        habit,
+        number: request.messages().len(),
     };
-    let seed = crc32fast::hash(prompt.as_bytes());
-    let turn = request.messages().len();
-    let calls = chosen.into_iter().enumerate().map(|(at, spec)| {
-        let schema = &spec["inputSchema"]["json"];
-        let input = Maker {
-            prompt: &prompt,
-            root: schema,
+    let again = planner.corrected(request, &specs);
+    if !again.is_empty() {
+        let lead = "That did not fit. I try again.";
+        return Some(Step { lead, calls: again });
+    }
+    let chosen = planner.choose(&specs, &config["toolChoice"]);
+    let lead = match (chosen.len(), round.calls.is_empty()) {
+        (0, _) => return None,
+        (_, false) => "With that I look further.",
+        (1, true) => "Let me look that up.",
+        (_, true) => "Let me look these up.",
+    };
+    let calls = chosen.into_iter().enumerate();
+    let calls = calls.map(|(at, spec)| planner.call(at, spec, ""));
+    Some(Step {
+        lead,
+        calls: calls.collect(),
+    })
+}
+
+struct Planner<'a> {
+    round: &'a Round<'a>,
+    habit: Habit,
+    /// Of messages so far, which makes ids unique.
+    number: usize,
+}
+
+impl Planner<'_> {
+    /// Calls whose input was refused in the last step, with input that fits.
+    fn corrected(&self, request: &Request, specs: &[&Value]) -> Vec<Block> {
+        let latest = request.tool_results();
+        let is_latest = |call: &&Called<'_>| {
+            call.result
+                .is_some_and(|result| latest.iter().any(|it| std::ptr::eq(*it, result)))
+        };
+        let refused = self.round.calls.iter().filter(is_latest);
+        let refused = refused.filter(|call| call.has_failed());
+        let mut again = Vec::new();
+        for call in refused {
+            let error = call.result.map(report::content).unwrap_or_default();
+            let erred_on_purpose = match self.habit {
+                Habit::Malformed | Habit::UnknownTool | Habit::Misfit => true,
+                Habit::Plain
+                | Habit::Parallel
+                | Habit::Stepwise
+                | Habit::Endless
+                | Habit::Bytewise => false,
+            };
+            let spec = if call.name == NO_SUCH_TOOL {
+                self.best(specs)
+            } else {
+                specs.iter().find(|spec| spec["name"] == call.name).copied()
+            };
+            let Some(spec) = spec.filter(|_| erred_on_purpose || blames_input(&error)) else {
+                continue;
+            };
+            let is_new = self.input(spec, &error) != *call.input || call.name == NO_SUCH_TOOL;
+            if is_new && self.round.failures(call.name) < MAX_TRIES {
+                again.push(self.call(again.len(), spec, &error));
+            }
         }
-        .value(schema, "", 0);
+        again
+    }
+
+    fn choose<'s>(&self, specs: &[&'s Value], choice: &Value) -> Vec<&'s Value> {
+        let begins = self.round.calls.is_empty();
+        let mut wanted = self.wanted(specs);
+        if let Some(name) = choice["tool"]["name"].as_str() {
+            let endless = self.habit == Habit::Endless;
+            let named = specs.iter().filter(|spec| spec["name"] == name).copied();
+            return named
+                .filter(|_| endless || !self.round.has_called(name))
+                .collect();
+        }
+        match self.habit {
+            Habit::Endless => self.best(specs).into_iter().collect(),
+            Habit::Parallel if begins => specs.iter().copied().take(MAX_UNASKED).collect(),
+            Habit::Stepwise => {
+                if wanted.len() < 2 {
+                    wanted = specs.iter().copied().take(MAX_UNASKED).collect();
+                }
+                self.first_uncalled(&wanted)
+            }
+            Habit::Plain if self.is_sequence() && wanted.len() > 1 => self.first_uncalled(&wanted),
+            Habit::Plain if begins => {
+                if wanted.is_empty() && !choice["any"].is_null() {
+                    wanted.extend(self.best(specs));
+                }
+                wanted
+            }
+            Habit::Malformed | Habit::UnknownTool | Habit::Misfit | Habit::Bytewise if begins => {
+                if wanted.is_empty() {
+                    wanted.extend(self.best(specs));
+                }
+                wanted
+            }
+            Habit::Plain
+            | Habit::Parallel
+            | Habit::Malformed
+            | Habit::UnknownTool
+            | Habit::Misfit
+            | Habit::Bytewise => Vec::new(),
+        }
+    }
+
+    fn first_uncalled<'s>(&self, wanted: &[&'s Value]) -> Vec<&'s Value> {
+        let uncalled = wanted.iter().filter(|spec| {
+            !self
+                .round
+                .has_called(spec["name"].as_str().unwrap_or_default())
+        });
+        uncalled.copied().take(1).collect()
+    }
+
+    /// Whether the prompt wants one thing after the other.
+    fn is_sequence(&self) -> bool {
+        let lower = self.round.prompt.to_lowercase();
+        [" then ", " after that", " afterwards", " with the result"]
+            .iter()
+            .any(|it| lower.contains(it))
+    }
+
+    /// The tools that the prompt asks for, in its order.
+    fn wanted<'s>(&self, specs: &[&'s Value]) -> Vec<&'s Value> {
+        let reading = Reading::of(&self.round.prompt);
+        let mut fits: Vec<Fit<'s>> = specs.iter().map(|spec| Fit::of(spec, &reading)).collect();
+        fits.sort_by_key(|fit| std::cmp::Reverse(fit.score()));
+        let mut covered = BTreeSet::new();
+        let mut wanted: Vec<Fit<'s>> = Vec::new();
+        for fit in fits {
+            let is_asked = fit.score() >= ASKED;
+            if is_asked && (wanted.is_empty() || fit.adds(&covered, &reading)) {
+                covered.extend(fit.in_name.iter().chain(&fit.described).copied());
+                wanted.push(fit);
+            }
+        }
+        wanted.sort_by_key(|fit| fit.in_name.first().or(fit.described.first()).copied());
+        wanted.into_iter().map(|fit| fit.spec).collect()
+    }
+
+    /// The tool that the prompt comes nearest to.
+    fn best<'s>(&self, specs: &[&'s Value]) -> Option<&'s Value> {
+        let reading = Reading::of(&self.round.prompt);
+        let fits = specs.iter().rev().map(|spec| Fit::of(spec, &reading));
+        fits.max_by_key(Fit::score).map(|fit| fit.spec)
+    }
+
+    fn input(&self, spec: &Value, error: &str) -> Value {
+        let found: Vec<Value> = self.round.results().flat_map(found_in).collect();
+        let found: Vec<&Value> = found.iter().collect();
+        let mentions = Mentions::of(&self.round.prompt, &found).hinted(error);
+        fitting::value(&spec["inputSchema"]["json"], mentions)
+    }
+
+    fn call(&self, at: usize, spec: &Value, error: &str) -> Block {
+        let mut name = spec["name"].as_str().unwrap_or("");
+        let mut input = self.input(spec, error);
+        let mut habit = self.habit;
+        if self.round.calls.is_empty() {
+            match habit {
+                Habit::UnknownTool => name = NO_SUCH_TOOL,
+                Habit::Misfit => input = habit::misfit(input),
+                Habit::Plain
+                | Habit::Parallel
+                | Habit::Stepwise
+                | Habit::Endless
+                | Habit::Malformed
+                | Habit::Bytewise => {}
+            }
+        } else if habit == Habit::Malformed {
+            habit = Habit::Plain;
+        }
+        let seed = crc32fast::hash(self.round.prompt.as_bytes());
         Block::ToolUse {
-            id: format!("tooluse_{seed:08x}{turn:03}{at}"),
-            name: spec["name"].as_str().unwrap_or("").to_owned(),
+            id: format!("tooluse_{seed:08x}{:03}{at}", self.number),
+            name: name.to_owned(),
             input: Chunks {
-                pieces: split_json(&input.to_string()),
+                pieces: habit.pieces(&input),
                 repeat: 1,
             },
             run_by_provider: false,
         }
-    });
-    calls.collect()
+    }
 }
 
-/// Scores of [`fit`]: a tool that the prompt asks for, and one that it names.
+/// A tool is asked for from this score on: a word of its name, or two of its description.
 const ASKED: usize = 2;
-const NAMED: usize = 100;
 
-/// How plainly the prompt asks for a tool.
-fn fit(spec: &Value, reading: &Reading) -> usize {
-    let name = spec["name"].as_str().unwrap_or("").to_lowercase();
-    if reading.lower.contains(&name) || reading.lower.contains(&name.replace(['_', '-'], " ")) {
-        return NAMED;
-    }
-    let in_name = Reading::of(&name.replace(['_', '-'], " "));
-    let described = Reading::of(spec["description"].as_str().unwrap_or(""));
-    let score = |words: Vec<&str>, weight: usize| {
-        words
+/// How plainly a prompt asks for a tool: by the places of its words in the prompt.
+#[derive(Debug)]
+struct Fit<'a> {
+    spec: &'a Value,
+    is_named: bool,
+    in_name: BTreeSet<usize>,
+    described: BTreeSet<usize>,
+    /// Words that name fields of its input.
+    fields: BTreeSet<usize>,
+}
+
+impl<'a> Fit<'a> {
+    fn of(spec: &'a Value, reading: &Reading) -> Self {
+        let name = spec["name"].as_str().unwrap_or("");
+        let plain = Reading::of(&mention::parts(name).join(" "));
+        let description = Reading::of(spec["description"].as_str().unwrap_or(""));
+        let said = || reading.words.iter().enumerate();
+        let whole = said().find(|(_, word)| word.eq_ignore_ascii_case(name));
+        let is_named = whole.is_some()
+            || plain.words.len() > 1 && reading.lower.contains(&plain.words.join(" "));
+        let places = |words: Vec<&str>| -> BTreeSet<usize> {
+            said()
+                .filter(|(_, word)| words.iter().any(|it| same(word, it)))
+                .map(|(at, _)| at)
+                .collect()
+        };
+        let mut in_name = places(plain.topic_words());
+        in_name.extend(whole.map(|(at, _)| at));
+        let fields = spec["inputSchema"]["json"]["properties"].as_object();
+        let fields: Vec<String> = fields
             .into_iter()
-            .filter(|word| reading.words.iter().any(|it| same(it, word)))
-            .count()
-            * weight
-    };
-    score(in_name.topic_words(), ASKED) + score(described.topic_words(), 1)
-}
-
-/// Whether two words are the same, but for a plural.
-fn same(one: &str, other: &str) -> bool {
-    one.trim_end_matches('s') == other.trim_end_matches('s')
-}
-
-/// What the persona says about the results of its calls.
-pub(super) fn report(results: &[&Value]) -> String {
-    let failed: Vec<String> = results
-        .iter()
-        .filter(|it| it["status"] == "error")
-        .map(|it| content(it))
-        .collect();
-    let done: Vec<String> = results
-        .iter()
-        .filter(|it| it["status"] != "error")
-        .map(|it| content(it))
-        .collect();
-    let mut parts = Vec::new();
-    match &done[..] {
-        [] => {}
-        [one] => parts.push(format!("The tool answered:\n\n{one}")),
-        several => {
-            let list: Vec<String> = several.iter().map(|it| format!("- {it}")).collect();
-            parts.push(format!("The tools answered:\n\n{}", list.join("\n")));
-        }
-    }
-    for reason in failed {
-        parts.push(format!(
-            "One call failed: {reason}. I leave it at that instead of guessing the answer; you can \
-             ask me to try again."
-        ));
-    }
-    if !done.is_empty() {
-        parts.push(
-            "That is what I was asked to find out. Is there anything you want to know about it?"
-                .to_owned(),
-        );
-    }
-    parts.join("\n\n")
-}
-
-fn content(result: &Value) -> String {
-    let parts = array(&result["content"]).iter().map(|part| {
-        if let Some(text) = part["text"].as_str() {
-            text.to_owned()
-        } else if let Some(json) = part.get("json") {
-            describe(json)
-        } else {
-            "a file".to_owned()
-        }
-    });
-    let text = parts.collect::<Vec<_>>().join(" ");
-    if text.trim().is_empty() {
-        "nothing".to_owned()
-    } else {
-        text
-    }
-}
-
-fn describe(json: &Value) -> String {
-    let Some(members) = json.as_object().filter(|members| !members.is_empty()) else {
-        return json.to_string();
-    };
-    let members = members.iter().map(|(name, value)| {
-        let value = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
-        format!("{} is {value}", name.replace('_', " "))
-    });
-    members.collect::<Vec<_>>().join(", ")
-}
-
-/// Splits JSON text into pieces as models send it.
-fn split_json(text: &str) -> Vec<String> {
-    let chars: Vec<char> = text.chars().collect();
-    chars
-        .chunks(12)
-        .map(|piece| piece.iter().collect())
-        .collect()
-}
-
-/// Makes a value that fits a JSON Schema, with words of the prompt where they fit.
-struct Maker<'a> {
-    prompt: &'a str,
-    root: &'a Value,
-}
-
-impl Maker<'_> {
-    fn value(&self, schema: &Value, name: &str, depth: usize) -> Value {
-        if let Some(reference) = schema["$ref"].as_str()
-            && depth < MAX_DEPTH
-        {
-            let pointer = reference.trim_start_matches('#');
-            let target = self.root.pointer(pointer).unwrap_or(&Value::Null);
-            return self.value(target, name, depth + 1);
-        }
-        if let Some(value) = schema.get("const").or_else(|| schema.get("default")) {
-            return value.clone();
-        }
-        if let Some(values) = schema["enum"].as_array() {
-            let lower = self.prompt.to_lowercase();
-            let named = values.iter().find(|value| {
-                value
-                    .as_str()
-                    .is_some_and(|it| lower.contains(&it.to_lowercase()))
-            });
-            return named
-                .or_else(|| values.first())
-                .cloned()
-                .unwrap_or(Value::Null);
-        }
-        for combination in ["anyOf", "oneOf", "allOf"] {
-            if let Some(first) = array(&schema[combination]).first()
-                && schema["type"].is_null()
-            {
-                return self.value(first, name, depth + 1);
-            }
-        }
-        let kind = schema["type"].as_str().or_else(|| {
-            array(&schema["type"])
-                .iter()
-                .filter_map(Value::as_str)
-                .find(|kind| *kind != "null")
-        });
-        match kind {
-            Some("string") => self.string(schema, name),
-            Some("integer") => json!(self.number(schema, true) as i64),
-            Some("number") => json!(self.number(schema, false)),
-            Some("boolean") => json!(true),
-            Some("null") => Value::Null,
-            Some("array") => {
-                let least = schema["minItems"].as_u64().unwrap_or(1).clamp(1, 16);
-                let item = self.value(&schema["items"], name, depth + 1);
-                (0..if depth < MAX_DEPTH { least } else { 0 })
-                    .map(|_| item.clone())
-                    .collect()
-            }
-            _ => self.object(schema, depth),
-        }
-    }
-
-    /// Required members, and such optional ones as the prompt names.
-    fn object(&self, schema: &Value, depth: usize) -> Value {
-        let mut object = Map::new();
-        if depth >= MAX_DEPTH {
-            return Value::Object(object);
-        }
-        let required: Vec<&str> = array(&schema["required"])
-            .iter()
-            .filter_map(Value::as_str)
+            .flat_map(|fields| fields.keys())
+            .flat_map(|name| mention::parts(name))
+            .filter(|part| !is_generic(part))
             .collect();
-        let lower = self.prompt.to_lowercase();
-        for (name, member) in schema["properties"].as_object().into_iter().flatten() {
-            let named = lower.contains(&name.to_lowercase().replace('_', " "));
-            if named || required.contains(&name.as_str()) {
-                object.insert(name.clone(), self.value(member, name, depth + 1));
-            }
+        Self {
+            spec,
+            is_named,
+            in_name,
+            described: places(description.topic_words()),
+            fields: places(fields.iter().map(String::as_str).collect()),
         }
-        for name in required {
-            object.entry(name).or_insert_with(|| json!(""));
-        }
-        Value::Object(object)
     }
 
-    fn string(&self, schema: &Value, name: &str) -> Value {
-        let text = match schema["format"].as_str() {
-            Some("date") => "2026-01-01".to_owned(),
-            Some("date-time") => "2026-01-01T12:00:00Z".to_owned(),
-            Some("time") => "12:00:00Z".to_owned(),
-            Some("email") => "someone@example.com".to_owned(),
-            Some("uri") => "https://example.com/".to_owned(),
-            Some("uuid") => "00000000-0000-4000-8000-000000000000".to_owned(),
-            _ => self.phrase(name),
+    fn score(&self) -> usize {
+        let words = self.in_name.len() * ASKED + self.described.len() + self.fields.len();
+        words + if self.is_named { 100 } else { 0 }
+    }
+
+    /// Whether the prompt has words for this tool that no other one accounts for.
+    fn adds(&self, covered: &BTreeSet<usize>, reading: &Reading) -> bool {
+        let telling = |at: &&usize| {
+            let word = reading.words.get(**at).map_or("", String::as_str);
+            !covered.contains(*at) && (!is_generic(word) || self.is_named)
         };
-        let least = usize::try_from(schema["minLength"].as_u64().unwrap_or(0))
-            .unwrap_or(0)
-            .min(4096);
-        let most = usize::try_from(schema["maxLength"].as_u64().unwrap_or(4096)).unwrap_or(4096);
-        let length = text.chars().count();
-        let padded = text
-            .chars()
-            .chain(std::iter::repeat_n('x', least.saturating_sub(length)));
-        json!(padded.take(most).collect::<String>())
+        self.in_name.iter().filter(telling).count() * ASKED
+            + self
+                .described
+                .difference(&self.in_name)
+                .filter(telling)
+                .count()
+            >= ASKED
     }
+}
 
-    /// The words of the prompt that a member of this name most likely means.
-    fn phrase(&self, name: &str) -> String {
-        let name = name.to_lowercase();
-        let whole = [
-            "query",
-            "question",
-            "text",
-            "message",
-            "prompt",
-            "input",
-            "expression",
-            "search",
-        ];
-        if whole.iter().any(|it| name.contains(it)) {
-            return self.prompt.trim().to_owned();
-        }
-        if let Some(quoted) = self.prompt.split(['"', '“', '”', '`']).nth(1) {
-            return quoted.to_owned();
-        }
-        if let Some(place) = self.proper_noun() {
-            return place;
-        }
-        let topic = super::prompt::topic(self.prompt);
-        if topic == "this" {
-            self.prompt.trim().to_owned()
-        } else {
-            topic
-        }
-    }
+fn is_generic(word: &str) -> bool {
+    GENERIC.split_whitespace().any(|it| it == word)
+}
 
-    /// Capitalized words, best behind "in", "for", "at", "to" or "of".
-    fn proper_noun(&self) -> Option<String> {
-        let words: Vec<&str> = self.prompt.split_whitespace().collect();
-        let capital = |word: &&str| word.chars().next().is_some_and(char::is_uppercase);
-        let run = |start: usize| {
-            let run = words.iter().skip(start).take_while(|word| capital(word));
-            let text = run.copied().collect::<Vec<_>>().join(" ");
-            text.trim_matches(|it: char| !it.is_alphanumeric())
-                .to_owned()
-        };
-        let behind = words.iter().zip(1..).find(|(word, next)| {
-            ["in", "for", "at", "to", "of"].contains(&word.to_lowercase().as_str())
-                && words.get(*next).is_some_and(capital)
-        });
-        let start = match behind {
-            Some((_, next)) => next,
-            None => 1 + words.iter().skip(1).position(capital)?,
-        };
-        Some(run(start)).filter(|text| !text.is_empty())
-    }
+/// Whether an error is about the input, so that other input may do.
+fn blames_input(error: &str) -> bool {
+    let lower = error.to_lowercase();
+    [
+        "schema",
+        "invalid",
+        "not valid",
+        "required",
+        "missing",
+        "expected",
+        "must be",
+        "must have",
+        "does not fit",
+        "not json",
+        "argument",
+        "unknown field",
+        "parse",
+    ]
+    .iter()
+    .any(|it| lower.contains(it))
+}
 
-    fn number(&self, schema: &Value, whole: bool) -> f64 {
-        let words = self
-            .prompt
-            .split(|it: char| !(it.is_ascii_digit() || ".-".contains(it)));
-        let mut numbers = words.filter_map(|word| word.trim_matches('.').parse::<f64>().ok());
-        let number = numbers.next().unwrap_or(1.0);
-        let step = if whole { 1.0 } else { 0.5 };
-        let least = schema["minimum"]
-            .as_f64()
-            .or_else(|| schema["exclusiveMinimum"].as_f64().map(|it| it + step));
-        let most = schema["maximum"]
-            .as_f64()
-            .or_else(|| schema["exclusiveMaximum"].as_f64().map(|it| it - step));
-        let number = number
-            .max(least.unwrap_or(f64::MIN))
-            .min(most.unwrap_or(f64::MAX));
-        if whole { number.round() } else { number }
+/// The JSON values of a result, text that is JSON among them.
+fn found_in(result: &Value) -> Vec<Value> {
+    if result["status"] == "error" {
+        return Vec::new();
     }
+    let parts = array(&result["content"]).iter();
+    let found = parts.filter_map(|part| match part.get("json") {
+        Some(json) => Some(json.clone()),
+        None => serde_json::from_str(part["text"].as_str()?).ok(),
+    });
+    found.collect()
+}
+
+/// The JSON that the request wants instead of words, made from what was said and found.
+pub(super) fn structured(request: &Request, round: &Round<'_>) -> Option<Value> {
+    let format = &request.conversation()["outputConfig"]["textFormat"];
+    let schema = format["structure"]["jsonSchema"]["schema"].as_str()?;
+    let schema: Value = serde_json::from_str(schema).ok()?;
+    let found: Vec<Value> = round.results().flat_map(found_in).collect();
+    let found: Vec<&Value> = found.iter().collect();
+    Some(fitting::value(&schema, Mentions::of(&round.prompt, &found)))
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     pace::{Pace, Rhythm},
+    persona::Habit,
     reply::{Block, Reply, STOP_REASONS},
     wire::{Operation, Usage},
 };
@@ -60,6 +61,7 @@ struct ReplyTable {
     input_tokens: Option<u64>,
     #[serde(default)]
     stamped: bool,
+    habit: Option<Habit>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -67,6 +69,7 @@ struct ReplyTable {
 struct WhenTable {
     prompt_contains: Option<String>,
     prompt_is: Option<String>,
+    asked_contains: Option<String>,
     system_contains: Option<String>,
     model_contains: Option<String>,
     operation: Option<OperationName>,
@@ -195,8 +198,15 @@ impl ReplyTable {
             && self.usage.is_none()
             && self.guardrail.is_none()
             && self.input_tokens.is_none();
+        if !says_nothing && self.habit.is_some() {
+            return Err(bad(
+                &format!("{field}.habit"),
+                "is the persona's, which this rule does not let speak",
+            ));
+        }
         if says_nothing {
             return Ok(Said::Persona {
+                habit: self.habit,
                 pace,
                 faults: Box::new(faults),
             });
@@ -256,6 +266,7 @@ impl WhenTable {
         }
         Ok(Condition {
             prompt_contains: self.prompt_contains.clone(),
+            asked_contains: self.asked_contains.clone(),
             prompt_is: self.prompt_is.clone(),
             system_contains: self.system_contains.clone(),
             model_contains: self.model_contains.clone(),

@@ -1,5 +1,7 @@
 use std::{fs, path::Path};
 
+use serde_json::json;
+
 use super::*;
 
 #[track_caller]
@@ -110,10 +112,43 @@ fn bad_values_name_their_field() {
         "fault.exception.type",
     );
     refused("[[reply]]\nwhen = { call = 0 }", "reply[0].when.call");
+    refused("[[reply]]\nhabit = 'biting'", "unknown variant `biting`");
+    refused(
+        "[[reply]]\nhabit = 'endless'\ntext = 'a'",
+        "reply[0].habit: is the persona's",
+    );
     refused(
         "[[reply]]\nservice_tier = 'gold'\ntext = 'a'",
         "reply[0].service_tier",
     );
+}
+
+#[test]
+fn a_habit_lasts_while_results_come_back() {
+    let scenario = include_str!("../../scenarios/habits.toml");
+    let running = Running::new(Script::from_toml(scenario).unwrap());
+    let mut messages = vec![json!({"role": "user", "content": [{"text": "An endless task"}]})];
+    for _ in 0..3 {
+        let request = Request {
+            operation: Operation::Converse,
+            model_id: "simulator.persona-v1:0".to_owned(),
+            body: json!({
+                "messages": messages,
+                "toolConfig": {"tools": [{"toolSpec": {
+                    "name": "clock", "inputSchema": {"json": {"type": "object"}},
+                }}]},
+            }),
+        };
+        let chosen = running.choose(&request);
+        assert_eq!(chosen.rule, "reply[2]");
+        assert_eq!(chosen.reply.stop_reason, "tool_use");
+        let message = chosen.reply.message();
+        let id = message["content"][1]["toolUse"]["toolUseId"].clone();
+        messages.push(message);
+        messages.push(json!({"role": "user", "content": [
+            {"toolResult": {"toolUseId": id, "content": [{"text": "noon"}]}},
+        ]}));
+    }
 }
 
 #[test]
