@@ -4,6 +4,7 @@ pub(crate) mod admin;
 mod auth;
 mod body;
 pub(crate) mod connection;
+mod modelled;
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +25,7 @@ use crate::{
     exception::Exception,
     fault::{Cut, Fault, Place},
     journal::{Exchange, Journal, Outcome},
+    local::Model,
     pace::Pace,
     player::{Closing, Player},
     reply::{Block, Reply},
@@ -61,6 +63,7 @@ pub(crate) struct State {
     pub(crate) script: ScriptCell,
     pub(crate) journal: Journal,
     pub(crate) pace: Pace,
+    pub(crate) model: Option<Model>,
 }
 
 type Response = http::Response<Answer>;
@@ -113,7 +116,7 @@ async fn route(
         .and_then(|()| body.map(|_| ()))
         .and_then(|()| {
             if well_formed {
-                rules::check(&request)
+                rules::check(&request, state.model.as_ref().map(Model::id))
             } else {
                 Err(rules::not_json())
             }
@@ -154,9 +157,14 @@ async fn answer(
 ) -> Response {
     let started = Instant::now();
     let script = state.script.current();
-    let chosen = script.choose(request);
+    let model = state
+        .model
+        .as_ref()
+        .filter(|model| rules::is_local(&request.model_id, model.id()));
+    let chosen = script.choose(request, model.is_some());
     exchange.answered_by(chosen.rule);
     let reply = chosen.reply;
+    let model = model.filter(|_| chosen.is_free);
     let pace = reply
         .pace
         .clone()
@@ -174,6 +182,9 @@ async fn answer(
         Some(Fault::Silence(None)) => std::future::pending().await,
         Some(Fault::Cut { how, .. }) => return cut_before_headers(exchange, &line, *how),
         None => {}
+    }
+    if let Some(model) = model {
+        return modelled::answer(model, request, &reply, exchange, line, request_id).await;
     }
     wait(pace.headers_delay).await;
 
@@ -210,7 +221,7 @@ async fn answer(
         }
     };
     exchange.answered(200);
-    let body = Answer::playing(player, exchange, line);
+    let body = Answer::playing(player, None, exchange, line);
     respond(StatusCode::OK, content_type, request_id, body)
 }
 

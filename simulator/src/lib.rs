@@ -25,6 +25,12 @@ mod exception;
 mod fault;
 mod http;
 mod journal;
+mod live;
+#[cfg(feature = "local-model")]
+pub mod local;
+#[cfg(not(feature = "local-model"))]
+#[path = "absent.rs"]
+pub mod local;
 mod pace;
 mod persona;
 mod player;
@@ -46,6 +52,7 @@ use tokio_util::sync::CancellationToken;
 use self::{http::State, script::ScriptCell};
 pub use self::{
     journal::{Entry, Journal, Moment, Outcome, TimedOut},
+    local::Model,
     pace::{Pace, Rhythm},
     script::{Error as ScriptError, Script},
     wire::Operation,
@@ -64,6 +71,10 @@ pub struct Config {
     ///
     /// An entry costs its request and about half a KiB; requests are held to 64 MiB in all.
     pub journal_capacity: usize,
+    /// The language model that answers to its own id, and to `local.default`. Default: none.
+    ///
+    /// Only the feature `local-model` can load one.
+    pub model: Option<Model>,
 }
 
 impl Default for Config {
@@ -73,6 +84,7 @@ impl Default for Config {
             script: Script::persona(),
             pace: Pace::default(),
             journal_capacity: 20_000,
+            model: None,
         }
     }
 }
@@ -119,6 +131,7 @@ impl Simulator {
             script: ScriptCell::new(config.script),
             journal: Journal::new(config.journal_capacity),
             pace: config.pace,
+            model: config.model,
         });
         let stop = CancellationToken::new();
         let task = tokio::spawn(http::connection::serve(

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     event_stream, events,
     fault::{Cut, Fault, Place},
+    live::Event,
     pace::{Metronome, Pace},
     reply::Reply,
     tokens,
@@ -23,6 +24,8 @@ pub(crate) enum Step {
     Sent,
     /// Nothing to send for so long.
     Wait(Duration),
+    /// Nothing to send until the model has said more.
+    Starved,
     /// Nothing to send for so long, or for ever.
     Silence(Option<Duration>),
     /// All that was sent so far goes out, then the connection is cut.
@@ -53,6 +56,8 @@ pub(crate) struct Player {
     waited: bool,
     /// Half of the next frame goes out, then the connection is cut.
     cut_in_next_frame: Option<Cut>,
+    /// The reply grows while it is played.
+    grows: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +96,24 @@ impl Player {
         Self::at(reply, closing, Pace::default(), Position::Whole { half: 0 })
     }
 
+    /// Plays a reply whose content is not there yet.
+    pub(crate) fn growing(reply: Reply, closing: Closing, pace: Pace) -> Self {
+        let mut player = Self::stream(Arc::new(reply), closing, pace);
+        player.grows = true;
+        player
+    }
+
+    /// Adds what the model said; `latency_ms` is told when it was the last.
+    pub(crate) fn grow(&mut self, event: Event, latency_ms: u64) {
+        self.grows = !event.is_last();
+        let end = Place::AfterChunk(self.chunks);
+        Arc::make_mut(&mut self.reply).grow(event, end);
+        if let Some(usage) = &self.reply.usage {
+            self.closing.metadata["usage"] = usage.to_json();
+            self.closing.metadata["metrics"]["latencyMs"] = json!(latency_ms);
+        }
+    }
+
     fn at(reply: Arc<Reply>, closing: Closing, pace: Pace, at: Position) -> Self {
         Self {
             reply,
@@ -102,6 +125,7 @@ impl Player {
             fault_done: false,
             waited: false,
             cut_in_next_frame: None,
+            grows: false,
         }
     }
 
@@ -136,6 +160,9 @@ impl Player {
                 }
                 let reply = Arc::clone(&self.reply);
                 let Some(content) = reply.content.get(block) else {
+                    if self.grows {
+                        return Step::Starved;
+                    }
                     self.at = Position::MessageStop;
                     return self.step(out);
                 };
@@ -206,6 +233,9 @@ impl Player {
             .get(block)
             .filter(|it| number < it.delta_count())
         else {
+            if self.grows && block + 1 == reply.content.len() {
+                return Step::Starved;
+            }
             self.at = Position::BlockStop { block };
             return self.step(out);
         };

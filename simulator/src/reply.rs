@@ -2,7 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{fault::Faults, pace::Pace, tokens, wire::Usage};
+use crate::{
+    fault::{Fault, Faults, Place},
+    live::Event,
+    pace::Pace,
+    tokens,
+    wire::Usage,
+};
 
 /// The stop reasons of Bedrock's `StopReason`.
 pub(crate) const STOP_REASONS: [&str; 9] = [
@@ -52,6 +58,44 @@ impl Reply {
         json!({"role": "assistant", "content": content})
     }
 
+    /// Adds what a model said; a failure strikes at `end`, if the scenario has no other.
+    pub(crate) fn grow(&mut self, event: Event, end: Place) {
+        match event {
+            Event::Begun { .. } => {}
+            Event::Text(piece) => match self.content.last_mut() {
+                Some(Block::Text { chunks, .. }) => chunks.pieces.push(piece),
+                _ => self.content.push(Block::Text {
+                    chunks: Chunks::one(piece),
+                    citations: Vec::new(),
+                }),
+            },
+            Event::Call { id, name } => self.content.push(Block::ToolUse {
+                id,
+                name,
+                input: Chunks {
+                    pieces: Vec::new(),
+                    repeat: 1,
+                },
+                run_by_provider: false,
+            }),
+            Event::Input(piece) => {
+                if let Some(Block::ToolUse { input, .. }) = self.content.last_mut() {
+                    input.pieces.push(piece);
+                }
+            }
+            Event::Ended(ending) => {
+                ending.stop_reason.clone_into(&mut self.stop_reason);
+                self.additional_fields = ending.additional_fields;
+                self.usage = Some(ending.usage);
+            }
+            Event::Refused(exception) | Event::Failed(exception) => {
+                self.faults
+                    .at
+                    .get_or_insert((end, Fault::Exception(exception)));
+            }
+        }
+    }
+
     /// The estimated tokens of the content.
     pub(crate) fn output_tokens(&self) -> u64 {
         self.content
@@ -81,6 +125,13 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
+    fn one(piece: String) -> Self {
+        Self {
+            pieces: vec![piece],
+            repeat: 1,
+        }
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.pieces.len() as u64 * self.repeat
     }

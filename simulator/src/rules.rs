@@ -15,13 +15,14 @@ mod shape;
 use serde_json::Value;
 
 use self::constraint::Checker;
+pub(crate) use self::model::is_local;
 use crate::{
     exception::Exception,
     wire::{Operation, Request},
 };
 
-/// Judges a request whose body is JSON.
-pub(crate) fn check(request: &Request) -> Result<(), Exception> {
+/// Judges a request whose body is JSON; `local` is the id of the local model, if there is one.
+pub(crate) fn check(request: &Request, local: Option<&str>) -> Result<(), Exception> {
     let mut checker = Checker::default();
     model::check_form(&request.model_id, &mut checker);
     if !request.body.is_object() {
@@ -34,7 +35,7 @@ pub(crate) fn check(request: &Request) -> Result<(), Exception> {
         Operation::CountTokens => shape::check_count_tokens(&request.body, &mut checker),
     }
     checker.finish()?;
-    model::check_known(&request.model_id)?;
+    model::check_known(&request.model_id, local)?;
     let asks_invoke_model = request.operation == Operation::CountTokens
         && !request.body["input"]["invokeModel"].is_null();
     if asks_invoke_model || uses_stored_prompt(request) {

@@ -145,6 +145,8 @@ impl Condition {
 pub(crate) struct Chosen {
     pub(crate) rule: String,
     pub(crate) reply: Arc<Reply>,
+    /// No rule has the words, so the persona, or the model, speaks.
+    pub(crate) is_free: bool,
 }
 
 /// A script in use, with its counts.
@@ -170,7 +172,16 @@ impl Running {
     }
 
     /// Finds the first rule that applies and has uses left.
-    pub(crate) fn choose(&self, request: &Request) -> Chosen {
+    ///
+    /// Where the persona would speak and a `model` does instead, the reply is empty.
+    pub(crate) fn choose(&self, request: &Request, model: bool) -> Chosen {
+        let speak = |habit| {
+            if model {
+                Reply::default()
+            } else {
+                persona::answer(request, habit)
+            }
+        };
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         for (rule, uses) in self.script.rules.iter().zip(&self.uses) {
             if rule.when.holds(request, call) && take_use(uses, rule.times) {
@@ -183,23 +194,26 @@ impl Running {
                     } => Arc::new(Reply {
                         pace: pace.clone(),
                         faults: (**faults).clone(),
-                        ..persona::answer(request, *habit)
+                        ..speak(*habit)
                     }),
                 };
                 return Chosen {
                     rule: rule.name.clone(),
                     reply,
+                    is_free: matches!(rule.answer, Said::Persona { .. }),
                 };
             }
         }
         match self.script.otherwise {
             Otherwise::Persona => Chosen {
-                rule: "persona".to_owned(),
-                reply: Arc::new(persona::answer(request, None)),
+                rule: if model { "model" } else { "persona" }.to_owned(),
+                reply: Arc::new(speak(None)),
+                is_free: true,
             },
             Otherwise::Fail => Chosen {
                 rule: "none".to_owned(),
                 reply: Arc::new(no_rule()),
+                is_free: false,
             },
         }
     }

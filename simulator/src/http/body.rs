@@ -15,6 +15,7 @@ use super::connection::Line;
 use crate::{
     fault::Cut,
     journal::{Exchange, Outcome},
+    live::Live,
     player::{Player, Step},
 };
 
@@ -31,6 +32,8 @@ pub(crate) enum Answer {
 /// A reply in progress.
 #[derive(Debug)]
 pub(crate) struct Playing {
+    /// Dropped before the exchange ends: what is told to have ended is not made any longer.
+    live: Option<Live>,
     player: Player,
     exchange: Exchange,
     line: Arc<Line>,
@@ -48,6 +51,8 @@ pub(crate) struct Playing {
 enum Rest {
     /// Plays on.
     Play,
+    /// Waits for the model.
+    Starve,
     /// Sleeps until `due`.
     Wait,
     /// Waits for ever; only the client can end it.
@@ -63,8 +68,14 @@ impl Answer {
         Self::Bytes(Some(bytes))
     }
 
-    pub(crate) fn playing(player: Player, exchange: Exchange, line: Arc<Line>) -> Self {
+    pub(crate) fn playing(
+        player: Player,
+        live: Option<Live>,
+        exchange: Exchange,
+        line: Arc<Line>,
+    ) -> Self {
         Self::Playing(Box::new(Playing {
+            live,
             player,
             exchange,
             line,
@@ -118,6 +129,15 @@ impl Playing {
             }
             match &mut self.rest {
                 Rest::Play => self.play(),
+                Rest::Starve => {
+                    let Some(live) = &mut self.live else {
+                        self.rest = Rest::End(None);
+                        continue;
+                    };
+                    let event = ready!(live.poll_next(cx));
+                    self.player.grow(event, live.latency_ms());
+                    self.rest = Rest::Play;
+                }
                 Rest::Wait => {
                     let due = self.due;
                     let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
@@ -168,6 +188,7 @@ impl Playing {
                 self.due += wait;
                 Rest::Wait
             }
+            Step::Starved => Rest::Starve,
             Step::Silence(Some(duration)) => {
                 self.due = Instant::now() + duration;
                 Rest::Wait

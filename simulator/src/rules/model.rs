@@ -10,6 +10,9 @@ use crate::exception::Exception;
 /// The simulator's own model.
 const OWN_PREFIX: &str = "simulator.";
 
+/// Asks for the local model, whichever it is.
+const LOCAL_ALIAS: &str = "local.default";
+
 const PROVIDERS: [&str; 22] = [
     "ai21",
     "amazon",
@@ -71,9 +74,15 @@ pub(super) fn check_form(model_id: &str, checker: &mut Checker) {
     }
 }
 
+/// Whether a model id asks for the local model, by its own id or by the one that all have.
+pub(crate) fn is_local(model_id: &str, local: &str) -> bool {
+    model_id == local || model_id == LOCAL_ALIAS
+}
+
 /// Words: RooCodeInc/Roo-Code#9182 and aws-samples/amazon-bedrock-workshop#315.
-pub(super) fn check_known(model_id: &str) -> Result<(), Exception> {
-    if model_id.starts_with(OWN_PREFIX) || is_arn(model_id) || is_model(model_id) {
+pub(super) fn check_known(model_id: &str, local: Option<&str>) -> Result<(), Exception> {
+    let is_local = local.is_some_and(|id| is_local(model_id, id));
+    if is_local || model_id.starts_with(OWN_PREFIX) || is_arn(model_id) || is_model(model_id) {
         return Ok(());
     }
     Err(Exception::validation(

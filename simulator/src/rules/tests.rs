@@ -11,7 +11,7 @@ fn verdict(model: &str, body: Value) -> String {
         model_id: model.to_owned(),
         body,
     };
-    match check(&request) {
+    match check(&request, Some("local.tiny")) {
         Ok(()) => "ok".to_owned(),
         Err(exception) => format!("{}: {}", exception.name, exception.message),
     }

@@ -139,7 +139,7 @@ fn a_habit_lasts_while_results_come_back() {
                 }}]},
             }),
         };
-        let chosen = running.choose(&request);
+        let chosen = running.choose(&request, false);
         assert_eq!(chosen.rule, "reply[2]");
         assert_eq!(chosen.reply.stop_reason, "tool_use");
         let message = chosen.reply.message();
