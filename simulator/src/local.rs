@@ -6,6 +6,7 @@
 
 mod conversation;
 mod engine;
+pub mod fetch;
 mod grammar;
 mod load;
 mod output;

@@ -1,16 +1,34 @@
 //! `bedrock-simulator`: the simulator as a program.
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+#[cfg_attr(not(feature = "local-model"), path = "program/no_model.rs")]
+#[cfg_attr(feature = "local-model", path = "program/model.rs")]
+mod model;
+
+use std::{
+    io::Write,
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use taiwa_simulator::{Config, Entry, Journal, Pace, Script, Simulator};
 use tracing_subscriber::EnvFilter;
 
 /// Speaks Amazon Bedrock Runtime over HTTP, with no account and no model behind it.
 #[derive(Debug, Parser)]
-#[command(name = "bedrock-simulator", version)]
+#[command(
+    name = "bedrock-simulator",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(
         long,
@@ -30,6 +48,55 @@ struct Args {
     /// Print one line for each request that ended.
     #[arg(long, env = "BEDROCK_SIMULATOR_PRINT")]
     print: bool,
+
+    /// Let the language model that `model fetch` brought answer, to the model id that is printed.
+    #[arg(
+        long,
+        env = "BEDROCK_SIMULATOR_LOCAL_MODEL",
+        conflicts_with = "model_file"
+    )]
+    local_model: bool,
+
+    /// Let the language model of this GGUF file answer, to the model id that is printed.
+    #[arg(long, env = "BEDROCK_SIMULATOR_MODEL_FILE", value_name = "FILE")]
+    model_file: Option<PathBuf>,
+
+    /// Tokens that a prompt and its answer may have together with a local model.
+    #[arg(
+        long,
+        env = "BEDROCK_SIMULATOR_MODEL_CONTEXT",
+        value_name = "TOKENS",
+        default_value = "4096"
+    )]
+    model_context: NonZeroU32,
+
+    /// Threads that a local model computes with; unset means one fewer than cores.
+    #[arg(long, env = "BEDROCK_SIMULATOR_MODEL_THREADS", value_name = "COUNT")]
+    model_threads: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Brings and lists language models that run on this machine.
+    #[command(subcommand)]
+    Model(ModelCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelCommand {
+    /// Downloads a small model (491 MB, Apache-2.0) once; run again, it goes on where it broke off.
+    Fetch {
+        /// Address of the file; without it Hugging Face, or the mirror of HF_ENDPOINT.
+        #[arg(long, value_name = "URL")]
+        from: Option<String>,
+    },
+    /// Takes a model file that was brought by other means, after checking its bytes.
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Lists the models that are there.
+    List,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -58,6 +125,9 @@ async fn run() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     let args = Args::parse();
+    if let Some(Command::Model(command)) = args.command {
+        return model::run(command).await;
+    }
 
     let script = match &args.scenario {
         None => Script::persona(),
@@ -71,10 +141,17 @@ async fn run() -> anyhow::Result<()> {
         Speed::Real => Pace::real(),
         Speed::Max => Pace::default(),
     };
+    let model = if args.local_model || args.model_file.is_some() {
+        Some(model::load(args.model_file, args.model_context, args.model_threads).await?)
+    } else {
+        None
+    };
+    let model_id = model.as_ref().map(|model| model.id().to_owned());
     let simulator = Simulator::start(Config {
         listen: args.listen,
         script,
         pace,
+        model,
         ..Config::default()
     })
     .await?;
@@ -83,6 +160,12 @@ async fn run() -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "{}", simulator.endpoint())?;
     writeln!(out, "{}", how_to_use(&simulator.endpoint()))?;
+    if let Some(id) = model_id {
+        writeln!(
+            out,
+            "Local model: {id}, or local.default. It is small, and it makes mistakes."
+        )?;
+    }
     out.flush()?;
 
     let journal = simulator.journal().clone();

@@ -7,6 +7,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "the SDK's enums can grow")]
 
 mod answers;
+mod files;
 mod tools;
 
 use std::{
