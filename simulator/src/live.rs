@@ -82,7 +82,7 @@ impl Live {
     pub(crate) async fn begun(&mut self) -> Result<u64, Exception> {
         match self.events.recv().await {
             Some(Event::Begun { input_tokens }) => Ok(input_tokens),
-            Some(Event::Refused(exception)) => Err(exception),
+            Some(Event::Refused(exception) | Event::Failed(exception)) => Err(exception),
             _ => Err(broken()),
         }
     }

@@ -108,9 +108,12 @@ fn context<'m>(
         .with_n_threads(threads(settings.threads))
         .with_n_threads_batch(threads(settings.threads));
     let _one_at_a_time = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
-    model
-        .new_context(load::backend()?, params)
-        .map_err(|_null| Error::Context { tokens })
+    let backend = load::backend()?;
+    let (context, complaints) = load::quietly(|| model.new_context(backend, params));
+    context.map_err(|error| Error::Context {
+        tokens,
+        reason: complaints.unwrap_or_else(|| error.to_string()),
+    })
 }
 
 fn name_of(model: &LlamaModel, settings: &Settings) -> String {

@@ -221,3 +221,93 @@ fn remove(schema: &mut Value, keywords: &[&str], depth: usize) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(name: &str, schema: Value) -> Tool {
+        Tool {
+            name: name.to_owned(),
+            description: String::new(),
+            schema,
+        }
+    }
+
+    #[test]
+    fn schemas_of_all_kinds_become_grammars() {
+        for schema in [
+            json!({}),
+            json!({"type": "object"}),
+            json!({"$ref": "#/$defs/node", "$defs": {"node": {
+                "type": "object", "properties": {"next": {"$ref": "#/$defs/node"}},
+            }}}),
+            json!({"type": "object", "properties": {"id": {
+                "type": "string", "pattern": "^-?(0|[1-9][0-9]*)$",
+            }}}),
+            json!({"type": "object", "properties": {"at": {
+                "type": "string", "format": "date-time",
+            }}}),
+            // A pattern that llama.cpp does not know.
+            json!({"type": "object", "properties": {"id": {
+                "type": "string", "pattern": "^(?=a)\\p{L}+$",
+            }}}),
+            json!({"type": "object", "properties": {"text": {
+                "type": "string", "minLength": 5_000, "maxLength": 1_000_000,
+            }}}),
+        ] {
+            let tool = tool("it", schema.clone());
+            let made = calls_or_text(&[&tool]);
+            assert!(made.is_some_and(|it| it.contains("root ::=")), "{schema}");
+        }
+    }
+
+    #[test]
+    fn what_a_schema_leaves_open_is_bounded() {
+        let narrow = narrowed(
+            &json!({"type": "object", "properties": {
+                "text": {"type": "string"},
+                "list": {"type": "array", "items": {"$ref": "#/$defs/x"}, "minItems": 10},
+                "any": {"type": "object"},
+            }}),
+            "#/$defs/tool0",
+            0,
+        );
+        assert_eq!(
+            narrow,
+            json!({"type": "object", "properties": {
+                "text": {"type": "string", "maxLength": 256, "minLength": 0},
+                "list": {"type": "array", "items": {"$ref": "#/$defs/tool0/$defs/x"},
+                         "minItems": 10, "maxItems": 10},
+                "any": {"type": "object", "additionalProperties": false, "properties": {}},
+            }, "additionalProperties": false})
+        );
+    }
+
+    #[test]
+    fn branches_that_only_name_members_become_whole_schemas() {
+        let narrow = narrowed(
+            &json!({
+                "type": "object",
+                "properties": {"a": {"type": "integer"}, "b": {"type": "boolean"},
+                               "c": {"type": "integer"}},
+                "required": ["c"],
+                "oneOf": [{"required": ["a"]}, {"required": ["b"]}],
+            }),
+            "#",
+            0,
+        );
+        let branch = |name: &str, kind: &str| {
+            json!({
+                "type": "object",
+                "properties": {name: {"type": kind}, "c": {"type": "integer"}},
+                "required": ["c", name],
+                "additionalProperties": false,
+            })
+        };
+        assert_eq!(
+            narrow,
+            json!({"anyOf": [branch("a", "integer"), branch("b", "boolean")]})
+        );
+    }
+}

@@ -60,11 +60,13 @@ pub enum Error {
         #[source]
         source: minijinja::Error,
     },
-    /// There is not enough memory for the context.
-    #[error("no memory for a context of {tokens} tokens; ask for a smaller one")]
+    /// There is no context, mostly for lack of memory.
+    #[error("no context of {tokens} tokens ({reason}); if memory is short, ask for a smaller one")]
     Context {
-        /// Tokens of the settings.
+        /// Tokens of the settings, or what the model was trained for.
         tokens: u32,
+        /// In llama.cpp's words.
+        reason: String,
     },
     /// The system gave no thread.
     #[error("cannot start the model's thread")]
@@ -101,15 +103,20 @@ pub(super) fn weights(path: &Path) -> Result<LlamaModel, Error> {
             path: path.to_owned(),
         });
     }
-    let complaints = Complaints::default();
-    let loaded = tracing::subscriber::with_default(complaints.clone(), || {
-        LlamaModel::load_from_file(backend, path, &LlamaModelParams::default())
-    });
+    let (loaded, complaints) =
+        quietly(|| LlamaModel::load_from_file(backend, path, &LlamaModelParams::default()));
     loaded.map_err(|error| Error::Refused {
         path: path.to_owned(),
         architecture: architecture(path).unwrap_or_else(|| "unknown".to_owned()),
-        reason: complaints.join().unwrap_or_else(|| error.to_string()),
+        reason: complaints.unwrap_or_else(|| error.to_string()),
     })
+}
+
+/// Keeps llama.cpp from writing a page into the log, and returns the errors in it.
+pub(super) fn quietly<T>(run: impl FnOnce() -> T) -> (T, Option<String>) {
+    let complaints = Complaints::default();
+    let result = tracing::subscriber::with_default(complaints.clone(), run);
+    (result, complaints.join())
 }
 
 fn architecture(path: &Path) -> Option<String> {

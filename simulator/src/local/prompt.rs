@@ -233,3 +233,127 @@ impl Formatter for Spaced {
         writer.write_all(b": ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::conversation::Outcome, *};
+
+    /// Whitespace control, tests, namespaces and JSON, as templates of Qwen2.5's kind have them.
+    const WITH_TOOLS: &str = "\
+{%- if tools %}
+    {{- '<|im_start|>system\\n' + messages[0]['content'] + '\\n<tools>' }}
+    {%- for tool in tools %}
+        {{- \"\\n\" }}{{- tool | tojson }}
+    {%- endfor %}
+    {{- '\\n</tools><|im_end|>\\n' }}
+{%- else %}
+    {{- '<|im_start|>system\\n' + messages[0].content.strip() + '<|im_end|>\\n' }}
+{%- endif %}
+{%- set ns = namespace(calls=0) %}
+{%- for message in messages[1:] %}
+    {%- if message.role == 'assistant' and message.tool_calls %}
+        {%- for call in message.tool_calls %}
+            {%- set ns.calls = ns.calls + 1 %}
+            {{- call.function.name + ' ' }}{{- call.function.arguments | tojson }}{{- '\\n' }}
+        {%- endfor %}
+    {%- elif message.role == 'tool' %}
+        {{- '<tool_response>' + message.content + '</tool_response>\\n' }}
+    {%- else %}
+        {{- message.role + ': ' + message.content + '\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant ' ~ ns.calls }}{%- endif %}";
+
+    fn template(source: &str) -> Template {
+        Template::new(
+            source.to_owned(),
+            "Tiny",
+            "<s>".to_owned(),
+            "</s>".to_owned(),
+        )
+        .unwrap()
+    }
+
+    fn conversation() -> Conversation {
+        Conversation {
+            system: String::new(),
+            turns: vec![
+                Turn::User("Weather in Rome?".to_owned()),
+                Turn::Assistant {
+                    text: String::new(),
+                    calls: vec![Call {
+                        id: "a".to_owned(),
+                        name: "weather".to_owned(),
+                        input: json!({"city": "<Rome>", "days": [1, 2]}),
+                    }],
+                },
+                Turn::Results(vec![Outcome {
+                    name: "weather".to_owned(),
+                    text: "sunny".to_owned(),
+                    has_failed: false,
+                }]),
+            ],
+        }
+    }
+
+    fn tools() -> Vec<Tool> {
+        vec![Tool {
+            name: "weather".to_owned(),
+            description: "Tells it".to_owned(),
+            schema: json!({"type": "object"}),
+        }]
+    }
+
+    #[test]
+    fn a_template_with_tools_gets_them_and_writes_json_as_python_does() {
+        let text = template(WITH_TOOLS).render(&conversation(), &tools(), None);
+        let expected = r#"<|im_start|>system
+You are Tiny, a small language model that runs on this machine. Answer briefly.
+<tools>
+{"type": "function", "function": {"name": "weather", "description": "Tells it", "parameters": {"type": "object"}}}
+</tools><|im_end|>
+user: Weather in Rome?
+weather {"city": "<Rome>", "days": [1, 2]}
+<tool_response>sunny</tool_response>
+<|im_start|>assistant 1"#;
+        assert_eq!(text.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_template_without_tools_gets_them_in_words() {
+        let text = template(CHATML)
+            .render(&conversation(), &tools(), None)
+            .unwrap();
+        assert!(
+            text.contains("You can call these functions:\n{\"name\":\"weather\""),
+            "{text}"
+        );
+        assert!(
+            text.contains("<|im_start|>user\nweather returned sunny.<|im_end|>"),
+            "{text}"
+        );
+        assert!(text.ends_with("<|im_start|>assistant\n"), "{text}");
+    }
+
+    #[test]
+    fn results_are_retold_by_the_user() {
+        let told = conversation().retold();
+        let expected = "Weather in Rome?\n\nweather returned sunny.\nUse this to answer my \
+                        question in one or two sentences.";
+        assert_eq!(told.turns, [Turn::User(expected.to_owned())]);
+    }
+
+    #[test]
+    fn what_a_template_refuses_is_told_in_its_words() {
+        let strict = "{{ raise_exception('roles must alternate') }}";
+        let error = template(strict)
+            .render(&conversation(), &[], None)
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("roles must alternate"),
+            "{error}"
+        );
+    }
+}

@@ -162,6 +162,75 @@ async fn a_forced_call_streams_its_input_in_pieces() {
 }
 
 #[tokio::test]
+async fn a_schema_made_from_protobuf_is_kept_to() {
+    let Some(model) = model() else { return };
+    let simulator = start(model).await;
+    let client = client(&simulator);
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "accountId": {"type": "string", "pattern": "^-?[0-9]{1,19}$"},
+            "card": {"type": "object", "properties": {"last4": {
+                "type": "string", "minLength": 4, "maxLength": 4,
+            }}, "required": ["last4"], "additionalProperties": false},
+            "cash": {"type": "boolean"},
+            "level": {"enum": ["LEVEL_UNSPECIFIED", "LEVEL_LOW", "LEVEL_HIGH"]},
+        },
+        "required": ["accountId", "level"],
+        "oneOf": [{"required": ["card"]}, {"required": ["cash"]}],
+        "additionalProperties": false,
+    });
+    let choice = bedrock::SpecificToolChoice::builder().name("pay").build();
+    let config = bedrock::ToolConfiguration::builder()
+        .tools(tool("pay", &schema))
+        .tool_choice(bedrock::ToolChoice::Tool(choice.unwrap()))
+        .build()
+        .unwrap();
+    let prompt = "Pay from account 4711 with the card that ends in 1234.";
+    let answer = ask(&client, prompt, inference().max_tokens(300))
+        .tool_config(config)
+        .send()
+        .await
+        .unwrap();
+    let output = answer.output.unwrap();
+    let call = output.as_message().unwrap().content[0].as_tool_use();
+    let input = json_of(&call.unwrap().input);
+    assert!(jsonschema::is_valid(&schema, &input), "{input}");
+}
+
+#[tokio::test]
+async fn bounds_that_no_grammar_can_have_are_cut_not_refused() {
+    let Some(model) = model() else { return };
+    let simulator = start(model).await;
+    let client = client(&simulator);
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "lines": {"type": "array", "minItems": 3, "maxItems": 100_000, "items": {
+                "type": "string", "minLength": 5_000, "maxLength": 1_000_000,
+            }},
+            "code": {"type": "string", "pattern": "^(?=a)\\p{L}{3000}$"},
+        },
+        "required": ["lines", "code"],
+    });
+    let choice = bedrock::SpecificToolChoice::builder().name("log").build();
+    let config = bedrock::ToolConfiguration::builder()
+        .tools(tool("log", &schema))
+        .tool_choice(bedrock::ToolChoice::Tool(choice.unwrap()))
+        .build()
+        .unwrap();
+    let answer = ask(&client, "Go on.", inference().max_tokens(40))
+        .tool_config(config)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.stop_reason, bedrock::StopReason::MaxTokens);
+    let output = answer.output.unwrap();
+    let call = output.as_message().unwrap().content[0].as_tool_use();
+    assert_eq!(call.unwrap().name, "log");
+}
+
+#[tokio::test]
 async fn any_tool_will_do_where_any_is_asked_for() {
     let Some(model) = model() else { return };
     let simulator = start(model).await;
