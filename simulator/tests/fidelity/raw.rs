@@ -111,7 +111,11 @@ async fn a_body_that_is_too_large_is_refused() {
     );
     socket.write_all(head.as_bytes()).await.unwrap();
     let (mut read, mut write) = socket.into_split();
-    let writing = tokio::spawn(async move { write.write_all(text.as_bytes()).await });
+    // The half is handed back: dropped, it would say that this client wants no answer.
+    let writing = tokio::spawn(async move {
+        let written = write.write_all(text.as_bytes()).await;
+        (write, written)
+    });
     let mut response = vec![0; 1024];
     let length = tokio::time::timeout(LIMIT, read.read(&mut response))
         .await
