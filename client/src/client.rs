@@ -101,6 +101,10 @@ impl Client {
     /// The request's timeout bounds the whole of it; how many rounds there may
     /// be is the agent's limit of steps.
     ///
+    /// A turn that waits for a person's consent comes back paused, with none of its waiting calls
+    /// run: answer its `pending_approvals` and `pending_tool_calls` in
+    /// [`Request::continuing`].
+    ///
     /// # Errors
     ///
     /// As [`invoke`](Self::invoke). A tool that fails is no error here: the
@@ -114,34 +118,26 @@ impl Client {
         let allowed = request.call.timeout;
         let deadline = allowed.map(|allowed| (Instant::now() + allowed, allowed));
         request.options_mut().client_tools.extend(tools.specs());
-        let (agent_id, options) = (
-            request.message.agent_id.clone(),
-            request.message.options.clone(),
-        );
-        let mut call = request.call.clone();
+        let first = request.clone();
         loop {
             let reply = self.invoke(request).await?;
-            if reply.result.status() != pb::TurnStatus::Paused {
+            let result = &reply.result;
+            // What a person must decide is not decided here.
+            if result.status() != pb::TurnStatus::Paused || !result.pending_approvals.is_empty() {
                 return Ok(reply);
             }
-            let running = tools.run_all(&reply.result.pending_tool_calls);
+            let running = tools.run_all(&result.pending_tool_calls);
             let tool_results = match deadline {
                 None => running.await,
                 Some((at, allowed)) => tokio::time::timeout_at(at, running)
                     .await
                     .map_err(|_elapsed| Error::DeadlineExceeded { allowed })?,
             };
+            request = first.continuing(result);
+            request.message.tool_results = tool_results;
             if let Some((at, _)) = deadline {
-                call.timeout = Some(at.saturating_duration_since(Instant::now()));
+                request.call.timeout = Some(at.saturating_duration_since(Instant::now()));
             }
-            request = Request::from(pb::InvokeRequest {
-                session_id: reply.result.session_id,
-                agent_id: agent_id.clone(),
-                options: options.clone(),
-                tool_results,
-                ..Default::default()
-            });
-            request.call = call.clone();
         }
     }
 

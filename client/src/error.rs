@@ -350,6 +350,7 @@ fn may_pass(reason: pb::ErrorReason, code: Code) -> bool {
         | Reason::LimitExceeded
         | Reason::QuotaExceeded
         | Reason::ModelError
+        | Reason::OutputInvalid
         | Reason::UpstreamAccessDenied
         | Reason::UpstreamConflict
         | Reason::AnswerTimeout

@@ -67,6 +67,26 @@ impl Event {
         }
     }
 
+    /// The question whether a tool call may run, when this is one.
+    #[must_use]
+    pub fn approval_request(&self) -> Option<&pb::ApprovalRequest> {
+        if let Payload::ApprovalRequest(request) = &self.payload {
+            Some(request)
+        } else {
+            None
+        }
+    }
+
+    /// How a tool call goes that the server runs, when this tells it.
+    #[must_use]
+    pub fn tool_call_update(&self) -> Option<&pb::ToolCallUpdate> {
+        if let Payload::ToolCallUpdate(update) = &self.payload {
+            Some(update)
+        } else {
+            None
+        }
+    }
+
     /// The result of the turn that ended, when this is its last event.
     #[must_use]
     pub fn turn_ended(&self) -> Option<&pb::TurnResult> {

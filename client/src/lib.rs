@@ -64,6 +64,9 @@
 //!   [`Conversation`] closes its call at once, and its turn runs on unless that says otherwise.
 //! * **A deadline holds to the end.** A request's timeout bounds the whole
 //!   call, travels with it, and bounds the model calls behind it.
+//! * **Consent is tied to the call.** A tool call that needs a person's word is
+//!   [`Payload::ApprovalRequest`], or waits in [`pb::TurnResult::pending_approvals`] of a paused
+//!   turn; a [`Decision`] answers it and nothing else.
 //! * **Errors are typed.** [`Error::reason`] is an enum,
 //!   [`Error::is_retryable`] and [`Error::retry_delay`] say whether and when to
 //!   try again.
@@ -74,6 +77,7 @@ mod backoff;
 mod client;
 mod connect;
 mod conversation;
+mod decision;
 mod end;
 mod error;
 mod event;
@@ -91,6 +95,7 @@ pub use taiwa::v1 as pb;
 pub use client::{Client, Reply};
 pub use connect::Builder;
 pub use conversation::{Conversation, Receiver, Sender, Setup};
+pub use decision::Decision;
 pub use error::{Error, FieldViolation, ServerError};
 pub use event::{Event, Payload, text_of};
 pub use reconnect::{Connection, Reconnect};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 
@@ -96,6 +97,45 @@ impl Request {
         self
     }
 
+    /// Answers an approval request of the session's paused turn, with a
+    /// [`Decision`](crate::Decision) or the message itself.
+    #[must_use]
+    pub fn decide(mut self, decision: impl Into<pb::ApprovalDecision>) -> Self {
+        self.message.approval_decisions.push(decision.into());
+        self
+    }
+
+    /// Makes the request that goes on with a turn which paused: same agent, settings, headers and
+    /// timeout, in the session of `paused`; the answers are still to be added.
+    ///
+    /// ```
+    /// use taiwa_client::{Client, Decision, Error, Reply, Request};
+    ///
+    /// async fn ask(client: &Client, request: Request) -> Result<Reply, Error> {
+    ///     let reply = client.invoke(request.clone()).await?;
+    ///     let mut next = request.continuing(&reply.result);
+    ///     for asked in &reply.result.pending_approvals {
+    ///         next = next.decide(Decision::approve(asked));
+    ///     }
+    ///     client.invoke(next).await
+    /// }
+    /// # let _ = ask;
+    /// ```
+    #[must_use]
+    pub fn continuing(&self, paused: &pb::TurnResult) -> Self {
+        let message = pb::InvokeRequest {
+            session_id: paused.session_id.clone(),
+            agent_id: self.message.agent_id.clone(),
+            options: self.message.options.clone(),
+            stream: self.message.stream,
+            ..Default::default()
+        };
+        Self {
+            message,
+            call: self.call.clone(),
+        }
+    }
+
     /// Names the model, where the agent lets callers choose.
     #[must_use]
     pub fn model(mut self, model_id: impl Into<String>) -> Self {
@@ -121,6 +161,43 @@ impl Request {
     #[must_use]
     pub fn temperature(mut self, temperature: f32) -> Self {
         self.options_mut().temperature = Some(temperature);
+        self
+    }
+
+    /// Narrows the agent's own tools to these, by name; all are allowed by default.
+    #[must_use]
+    pub fn allowed_tools<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        let names = names.into_iter().map(Into::into);
+        self.options_mut().allowed_tools.extend(names);
+        self
+    }
+
+    /// Bounds the cost of the whole turn, in US dollars by the operator's price table; none by
+    /// default, which zero means too.
+    #[must_use]
+    pub fn max_cost_usd(mut self, max_cost_usd: f64) -> Self {
+        self.options_mut().max_cost_usd = max_cost_usd;
+        self
+    }
+
+    /// Says when a person must consent to tool calls: `Always` or `Never`; the agent's own rule
+    /// by default, which is never loosened.
+    #[must_use]
+    pub fn approval(mut self, mode: pb::ApprovalMode) -> Self {
+        self.options_mut().set_approval(mode);
+        self
+    }
+
+    /// Asks for a reply in JSON that fits the schema; it is in
+    /// [`pb::TurnResult::output_json`].
+    #[must_use]
+    pub fn output_schema(mut self, schema: &Value) -> Self {
+        self.options_mut().output = Some(pb::OutputFormat {
+            json_schema: Some(pb::output_format::JsonSchema::SchemaJson(
+                schema.to_string(),
+            )),
+            ..Default::default()
+        });
         self
     }
 

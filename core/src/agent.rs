@@ -1,8 +1,8 @@
 //! Agents: named set-ups of model, system prompt, tools and limits.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use crate::{context, limits::Limits, options::TurnOptions};
+use crate::{context, limits::Limits, model::ReplyForm, options::TurnOptions, price::Prices};
 
 /// An agent that the server offers.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,12 @@ pub struct Agent {
     pub limits: Limits,
     /// When older messages are left out of what its model is sent; `None` means never.
     pub context: Option<context::Settings>,
+    /// What models cost; shared by the server's agents.
+    pub prices: Arc<Prices>,
+    /// How its model is held to the form of a reply; `None` means as suits the model.
+    pub reply_form: Option<ReplyForm>,
+    /// The server has tools for it; which, it says while it runs. Set when the server starts.
+    pub serves_tools: bool,
     /// Lets callers choose the model.
     pub model_override: bool,
     /// What becomes of a caller's system prompt.

@@ -1,4 +1,5 @@
-//! What a turn may spend: model calls and tokens, reserved before each call and settled after it.
+//! What a turn may spend: model calls, tokens and cost, reserved before each call and settled
+//! after it.
 
 use std::num::{NonZeroU32, NonZeroU64};
 
@@ -7,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     message::{Block, GuardContent},
     options::{SystemBlock, TurnOptions},
-    tool::ToolResultBlock,
+    price::Price,
+    tool::{Allowance, ToolResultBlock, ToolSpec},
     usage::Usage,
 };
 
@@ -18,6 +20,10 @@ pub struct Budget {
     max_tokens: Option<u64>,
     steps: u32,
     spent_tokens: u64,
+    #[serde(default)]
+    max_cost: Option<u64>,
+    #[serde(default)]
+    spent_cost: u64,
 }
 
 /// What a model call may spend.
@@ -43,8 +49,10 @@ const SURE_MAX_TOKENS: u64 = 2_048;
 pub enum Exhausted {
     /// The step limit is reached.
     Steps,
-    /// No tokens are left for any output.
+    /// No tokens, or no money for any, are left for output.
     Tokens,
+    /// The cost is limited, and what the model costs is not known.
+    NoPrice,
 }
 
 impl Budget {
@@ -55,7 +63,59 @@ impl Budget {
             max_tokens: max_tokens.map(NonZeroU64::get),
             steps: 0,
             spent_tokens: 0,
+            max_cost: None,
+            spent_cost: 0,
         }
+    }
+
+    /// Limits the cost, in picodollars.
+    #[must_use]
+    pub fn with_cost(self, max_cost: Option<u64>) -> Self {
+        Self { max_cost, ..self }
+    }
+
+    /// True when so much is left, and more; a cost that is not known is more than any limit.
+    pub fn has_more_cost_than(&self, cost: Option<u64>) -> bool {
+        let Some(most) = self.max_cost else {
+            return true;
+        };
+        cost.is_some_and(|cost| self.spent_cost.saturating_add(cost) < most)
+    }
+
+    /// What is left, in so many equal shares.
+    pub fn share(&self, shares: u64) -> Allowance {
+        let share = |most: Option<u64>, spent| {
+            most.map(|most: u64| most.saturating_sub(spent) / shares.max(1))
+        };
+        Allowance {
+            max_tokens: share(self.max_tokens, self.spent_tokens),
+            max_cost: share(self.max_cost, self.spent_cost),
+        }
+    }
+
+    /// Output tokens that are left beside an input of so many; `None` means no limit.
+    fn left(&self, input_tokens: u64, price: Option<&Price>) -> Result<Option<u64>, Exhausted> {
+        let tokens = self.max_tokens.map(|most| {
+            let used = self.spent_tokens.saturating_add(input_tokens);
+            most.saturating_sub(used)
+        });
+        let Some(max_cost) = self.max_cost else {
+            return Ok(tokens);
+        };
+        let price = price.ok_or(Exhausted::NoPrice)?;
+        let input = input_tokens.saturating_mul(price.dearest_input());
+        let used = self.spent_cost.saturating_add(input);
+        let money = max_cost.saturating_sub(used);
+        // Where output is free, what is left of the money limits the input alone.
+        let bought = match (money, price.output) {
+            (0, _) => Some(0),
+            (_, 0) => None,
+            (money, output) => Some(money / output),
+        };
+        Ok(match (tokens, bought) {
+            (Some(tokens), Some(bought)) => Some(tokens.min(bought)),
+            (tokens, bought) => tokens.or(bought),
+        })
     }
 
     /// True while the limit on calls allows another.
@@ -73,28 +133,26 @@ impl Budget {
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] when the limit on calls is reached, or the input alone would use up the tokens.
+    /// [`Exhausted`] when the limit on calls is reached, the input alone would use up the tokens or
+    /// the money, or the cost is limited and the model has no price.
     pub fn reserve(
         &mut self,
         wanted: Option<NonZeroU32>,
         input_tokens: u64,
+        price: Option<&Price>,
     ) -> Result<Reservation, Exhausted> {
         if self.steps >= self.max_steps {
             return Err(Exhausted::Steps);
         }
         let wanted = wanted.map(NonZeroU32::get);
-        let reservation = match self.max_tokens {
+        let reservation = match self.left(input_tokens, price)? {
             None => Reservation {
                 max_tokens: wanted,
                 clamped: false,
                 watched_tokens: None,
             },
-            Some(max_tokens) => {
-                let used = self.spent_tokens.saturating_add(input_tokens);
-                let left = max_tokens.saturating_sub(used);
-                if left == 0 {
-                    return Err(Exhausted::Tokens);
-                }
+            Some(0) => return Err(Exhausted::Tokens),
+            Some(left) => {
                 let most = wanted.map_or(SURE_MAX_TOKENS, u64::from);
                 match (u32::try_from(left), wanted) {
                     (Ok(fits), _) if left < most => Reservation {
@@ -122,6 +180,9 @@ impl Budget {
     /// Settles a model call.
     pub fn settle(&mut self, usage: &Usage) {
         self.spent_tokens = self.spent_tokens.saturating_add(usage.total_tokens);
+        self.spent_cost = self
+            .spent_cost
+            .saturating_add(usage.cost.unwrap_or_default());
     }
 }
 
@@ -147,12 +208,16 @@ pub fn estimate_options(options: &TurnOptions) -> u64 {
             SystemBlock::GuardContent(GuardContent::Image { .. }) | SystemBlock::CachePoint(_) => 0,
         })
         .sum();
-    let tools: usize = options
-        .client_tools
-        .iter()
-        .map(|tool| tool.name.len() + tool.description.len() + tool.schema.as_str().len())
-        .sum();
-    estimate_tokens(system + blocks + tools)
+    let tools = options.client_tools.iter().map(|tool| &**tool);
+    estimate_tokens(system + blocks).saturating_add(estimate_tools(tools))
+}
+
+/// Estimates the input tokens that tools cost in each call.
+pub fn estimate_tools<'a>(tools: impl IntoIterator<Item = &'a ToolSpec>) -> u64 {
+    let sizes = tools
+        .into_iter()
+        .map(|tool| tool.name.len() + tool.description.len() + tool.schema.as_str().len());
+    estimate_tokens(sizes.sum())
 }
 
 fn estimate_block(block: &Block) -> u64 {

@@ -1,14 +1,16 @@
 //! What the driver must do.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Failure,
     event::TurnResult,
-    input::{CallId, StepId, StreamId},
+    input::{CallId, RunId, StepId, StreamId},
     model::ModelRequest,
+    tool::{Allowance, ToolCall},
+    usage::Usage,
 };
 
 /// Something to do at once.
@@ -29,6 +31,23 @@ pub enum Command {
     AbortModel(StepId),
     /// Let the model call's stream run out; all that matters of it was said.
     FinishModel(StepId),
+    /// Ask the budget that several turns share for more: the model call has used what it was
+    /// allowed, and goes on meanwhile.
+    Extend(StepId),
+    /// Tell what a model call has used, so that a budget that several turns share knows it.
+    Settle {
+        /// The call.
+        step: StepId,
+        /// What it used.
+        usage: Usage,
+    },
+    /// Run a tool, once all that was told is kept.
+    ///
+    /// Each run ends in one of two ways: by [`CancelTool`](Self::CancelTool), or by itself, as
+    /// [`Input::ToolFinished`](crate::Input::ToolFinished) told the session.
+    RunTool(Box<ToolRun>),
+    /// Stop a tool at once; nothing more is wanted of it.
+    CancelTool(RunId),
     /// Answer a call that asked for a turn.
     Answer {
         /// The call.
@@ -58,6 +77,23 @@ pub enum Command {
     },
     /// End a Converse stream, after the events so far, with OK.
     EndStream(StreamId),
+}
+
+/// A tool to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolRun {
+    /// Names the run in the inputs that follow from it.
+    pub run: RunId,
+    /// The turn that it belongs to.
+    pub turn_id: Arc<str>,
+    /// The stream that the turn is for; `None` for a turn that a call asked for.
+    pub stream: Option<StreamId>,
+    /// The call; its input fits the tool's schema.
+    pub call: ToolCall,
+    /// When its result is no longer wanted.
+    pub deadline: Instant,
+    /// What it may spend on models.
+    pub allowance: Allowance,
 }
 
 /// A turn that started, or goes on after a pause.

@@ -49,6 +49,8 @@ pub enum Reason {
     ModelTimeout,
     /// The model failed on this request.
     ModelError,
+    /// The reply did not fit the form asked for, and neither did its correction.
+    OutputInvalid,
     /// The model's stream broke.
     ModelStreamError,
     /// The provider had an internal error.
@@ -113,6 +115,7 @@ impl Reason {
             | Self::LimitExceeded
             | Self::QuotaExceeded
             | Self::ModelError
+            | Self::OutputInvalid
             | Self::UpstreamAccessDenied
             | Self::UpstreamConflict
             | Self::AnswerTimeout

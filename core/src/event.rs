@@ -11,7 +11,7 @@ use crate::{
     guardrail::GuardrailOutcome,
     media::{ImageFormat, S3Object},
     message::{Block, Citation, Message},
-    tool::ToolCall,
+    tool::{ApprovalRequest, CallUpdate, Resolved, ToolCall},
     usage::{GrantedService, TurnMetrics, Usage},
 };
 
@@ -77,6 +77,12 @@ pub enum Payload {
     StepCompleted(StepCompleted),
     /// A complete tool call.
     ToolCall(ToolCall),
+    /// Progress or outcome of a call that the server runs.
+    ToolCallUpdate(Box<CallUpdate>),
+    /// A call waits for a person's consent.
+    ApprovalRequest(Box<ApprovalRequest>),
+    /// An approval request was settled.
+    ApprovalResolved(Resolved),
     /// Calls whose results are no longer wanted.
     ToolCallsCancelled(Vec<String>),
     /// A guardrail looked at input or output.
@@ -226,9 +232,11 @@ pub enum StopReason {
     MalformedToolUse,
     /// The context window is full.
     ContextWindowExceeded,
+    /// A tool call waits for approval.
+    ApprovalRequired,
     /// The turn's step limit was reached.
     MaxSteps,
-    /// The turn's time or token budget was used up.
+    /// A budget of time, tokens or cost was used up.
     BudgetExceeded,
     /// The output was interrupted.
     Interrupted,
@@ -276,6 +284,12 @@ pub struct TurnResult {
     pub intermediate_messages: Vec<Arc<Message>>,
     /// Client tool calls that wait for results, when paused.
     pub pending_tool_calls: Vec<ToolCall>,
+    /// Approvals that wait for an answer, when paused.
+    #[serde(default)]
+    pub pending_approvals: Vec<ApprovalRequest>,
+    /// JSON that fits the form asked for; empty where none was, or there is no reply that fits.
+    #[serde(default)]
+    pub output_json: String,
     /// Tokens of the whole turn.
     pub usage: Usage,
     /// Times of the whole turn.

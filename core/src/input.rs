@@ -1,13 +1,13 @@
 //! What can happen to a session.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     error::Failure,
     message::{Block, Message},
     model::ModelEvent,
     options::TurnOptions,
-    tool::ToolResult,
+    tool::{Decision, RunOutcome, ToolResult, ToolSet},
 };
 
 /// A call that waits for an answer; chosen by the driver.
@@ -21,6 +21,10 @@ pub struct StreamId(pub u64);
 /// A model call; counted by the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StepId(pub u64);
+
+/// A run of a tool by the server; counted by the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunId(pub u64);
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +80,38 @@ pub enum Input {
         /// Why.
         failure: Failure,
     },
+    /// A model call is not made yet: what a budget that several turns share has left is held by
+    /// other calls. [`ModelAllowed`](Self::ModelAllowed) or [`ModelRefused`](Self::ModelRefused)
+    /// follows.
+    ModelWaits(StepId),
+    /// A budget that several turns share lets a model call go on so far.
+    ModelAllowed {
+        /// The call.
+        step: StepId,
+        /// Most output tokens that the model was told; `None` means as was asked.
+        max_tokens: Option<u32>,
+        /// Output tokens after which [`Command::Extend`](crate::Command::Extend) asks for more.
+        watched_tokens: Option<u64>,
+    },
+    /// A budget that several turns share is used up: the model call is not made, or not gone on
+    /// with.
+    ModelRefused(StepId),
+    /// The tools that the server runs for the agent are others from here on.
+    Tools(Arc<ToolSet>),
+    /// A tool says how far it is.
+    ToolProgress {
+        /// The run.
+        run: RunId,
+        /// What it says, for people to read.
+        text: String,
+    },
+    /// A tool has ended.
+    ToolFinished {
+        /// The run.
+        run: RunId,
+        /// What it came to.
+        outcome: Box<RunOutcome>,
+    },
     /// The driver stopped or went back to reading the model, since a reader is slow.
     ModelHeld(bool),
     /// A turn is to be stopped.
@@ -117,6 +153,8 @@ pub struct TurnRequest {
     pub messages: Vec<Message>,
     /// Answers to the tool calls of a paused turn, or of the last of `messages`.
     pub tool_results: Vec<ToolResult>,
+    /// Answers to the approval requests of a paused turn.
+    pub decisions: Vec<Decision>,
     /// Settings of the turn.
     pub options: TurnOptions,
     /// When the caller stops waiting.
@@ -143,6 +181,8 @@ pub enum FrameBody {
     UserInput(UserInput),
     /// An answer to a client tool call.
     ToolResult(ToolResult),
+    /// An answer to an approval request.
+    Decision(Decision),
     /// Stops the running turn.
     Interrupt {
         /// Turn to stop; `None` means the running one.

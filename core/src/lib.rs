@@ -34,6 +34,7 @@ pub mod media;
 pub mod message;
 pub mod model;
 pub mod options;
+pub mod price;
 pub mod saved;
 pub mod session;
 pub mod tool;

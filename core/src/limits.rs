@@ -1,7 +1,7 @@
 //! Every bound of a session, with its unit and default.
 
 use std::{
-    num::{NonZeroU32, NonZeroU64},
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ pub const MAX_MESSAGE_BLOCKS: usize = 4_096;
 /// Most blocks of a history; a guess that bounds what small ones cost, at about 16 MiB.
 pub const MAX_HISTORY_BLOCKS: usize = 65_536;
 
-/// Longest wait for a client's tool result, whatever the tool asks for.
+/// Longest wait for a client's tool result or a person's consent, whatever is asked for.
 ///
 /// A guess: long enough for a person to decide, short enough to give a paused turn up one day.
 pub const MAX_CLIENT_TOOL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,6 +43,19 @@ pub struct Limits {
     pub model_idle_timeout: Duration,
     /// Longest wait for a client's tool result, where the tool names none. Default 5 min.
     pub client_tool_timeout: Duration,
+    /// Longest run of a tool by the server, where the tool names none. Default 60 s.
+    pub tool_timeout: Duration,
+    /// Longest wait for a person's consent. Default 5 min.
+    pub approval_timeout: Duration,
+    /// Most tools of a turn that the server runs at once. Default 8.
+    pub max_concurrent_tools: NonZeroUsize,
+    /// Steps in a row whose calls all cannot run, after which the turn ends. Default 3.
+    ///
+    /// A model that is told what is wrong usually does better at once; one that does not would go
+    /// on until its steps are used up.
+    pub max_faulty_steps: NonZeroU32,
+    /// Times that the model may mend a reply that does not fit the form asked for. Default 1.
+    pub max_output_repairs: u32,
     /// Inputs that may wait while a turn runs. Default 16.
     pub max_queued_inputs: usize,
     /// Largest message of a user, in bytes. Default 24 MiB.
@@ -73,6 +86,11 @@ impl Default for Limits {
             first_event_timeout: Duration::from_secs(60),
             model_idle_timeout: Duration::from_secs(60),
             client_tool_timeout: Duration::from_secs(5 * 60),
+            tool_timeout: Duration::from_secs(60),
+            approval_timeout: Duration::from_secs(5 * 60),
+            max_concurrent_tools: const { NonZeroUsize::new(8).expect("8 is not zero") },
+            max_faulty_steps: const { NonZeroU32::new(3).expect("3 is not zero") },
+            max_output_repairs: 1,
             max_queued_inputs: 16,
             max_input_bytes: 24 << 20,
             max_tool_result_bytes: 4 << 20,

@@ -13,6 +13,7 @@ use crate::{
     media::{ImageFormat, S3Object},
     message::{Citation, Message},
     options::TurnOptions,
+    tool::{ToolChoice, ToolSpec},
     usage::{GrantedService, Usage},
 };
 
@@ -23,10 +24,63 @@ pub struct ModelRequest {
     pub options: Arc<TurnOptions>,
     /// Most tokens to generate, where limited: `options.max_tokens` within what the budget leaves.
     pub max_tokens: Option<u32>,
+    /// Tools to offer, by the server, the client and the turn itself.
+    pub tools: Vec<Arc<ToolSpec>>,
+    /// How the model may choose among them.
+    pub tool_choice: Option<ToolChoice>,
+    /// How the reply is held to `options.output`, where that is set.
+    pub reply_form: ReplyForm,
+    /// About how many input tokens that is.
+    pub input_tokens: u64,
     /// The conversation, in the form that Bedrock demands.
     pub messages: Vec<Arc<Message>>,
     /// When the answer is no longer wanted.
     pub deadline: Option<Instant>,
+}
+
+/// How a model is held to the form of its reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyForm {
+    /// By the provider's own output format.
+    #[default]
+    Native,
+    /// By a tool that takes the reply.
+    Tool,
+}
+
+impl ReplyForm {
+    /// What suits a model: the provider's own format, save for those that are known not to take it.
+    pub fn of(model_id: &str) -> Self {
+        // Families older than the format, which newer models are expected to take:
+        // <https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html>
+        const WITHOUT: [&str; 17] = [
+            "ai21.",
+            "amazon.",
+            "anthropic.claude-3",
+            "anthropic.claude-instant",
+            "anthropic.claude-opus-4-1",
+            "anthropic.claude-opus-4-2",
+            "anthropic.claude-sonnet-4-2",
+            "anthropic.claude-v",
+            "cohere.",
+            "deepseek.r1",
+            "meta.",
+            "mistral.mistral-7b",
+            "mistral.mistral-large-24",
+            "mistral.mistral-small-24",
+            "mistral.mixtral",
+            "mistral.pixtral",
+            "writer.",
+        ];
+        let name = model_id.rsplit('/').next().unwrap_or(model_id);
+        let bare = name.split_once('.').map_or(name, |(_, rest)| rest);
+        let is_without = |family: &&str| name.starts_with(family) || bare.starts_with(family);
+        if WITHOUT.iter().any(is_without) {
+            Self::Tool
+        } else {
+            Self::Native
+        }
+    }
 }
 
 /// What a model's stream says, in the order of the stream.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     message::{CachePoint, CacheTtl, GuardContent},
-    tool::{ToolChoice, ToolSpec},
+    tool::{ApprovalMode, ToolChoice, ToolSpec},
 };
 
 /// Settings of a turn; what is unset falls back to the session, then the agent, then the model.
@@ -39,10 +39,14 @@ pub struct TurnOptions {
     pub output: Option<OutputFormat>,
     /// Tools that the client runs itself.
     pub client_tools: Vec<Arc<ToolSpec>>,
+    /// Names of the agent's own tools to offer; empty means all.
+    pub allowed_tools: Vec<String>,
     /// Tools run by the model provider, by name.
     pub provider_tools: Vec<String>,
     /// How the model may choose among tools.
     pub tool_choice: Option<ToolChoice>,
+    /// When a person must consent to tool calls, beyond what the tools themselves want.
+    pub approval: Option<ApprovalMode>,
     /// Guardrail to apply.
     pub guardrail: Option<GuardrailOptions>,
     /// Most model calls in the turn.
@@ -51,6 +55,8 @@ pub struct TurnOptions {
     pub timeout: Option<Duration>,
     /// Most tokens, input and output, for the whole turn.
     pub max_total_tokens: Option<NonZeroU64>,
+    /// Most cost of the whole turn, in picodollars.
+    pub max_cost: Option<NonZeroU64>,
     /// Service tier asked for.
     pub service_tier: Option<ServiceTier>,
     /// Latency mode asked for.
@@ -86,8 +92,10 @@ impl TurnOptions {
             reasoning: self.reasoning.or_else(|| base.reasoning.clone()),
             output: self.output.or_else(|| base.output.clone()),
             client_tools: or_base(self.client_tools, &base.client_tools),
+            allowed_tools: or_base(self.allowed_tools, &base.allowed_tools),
             provider_tools: or_base(self.provider_tools, &base.provider_tools),
             tool_choice: self.tool_choice.or_else(|| base.tool_choice.clone()),
+            approval: self.approval.or(base.approval),
             guardrail: match (self.guardrail, &base.guardrail) {
                 (Some(own), Some(base)) => Some(own.over(base)),
                 (own, base) => own.or_else(|| base.clone()),
@@ -95,6 +103,7 @@ impl TurnOptions {
             max_steps: self.max_steps.or(base.max_steps),
             timeout: self.timeout.or(base.timeout),
             max_total_tokens: self.max_total_tokens.or(base.max_total_tokens),
+            max_cost: self.max_cost.or(base.max_cost),
             service_tier: self.service_tier.or(base.service_tier),
             latency: self.latency.or(base.latency),
             prompt_variables: or_base_map(self.prompt_variables, &base.prompt_variables),
@@ -111,11 +120,16 @@ impl TurnOptions {
         }
     }
 
-    /// Holds the limits of the turn (steps, time, tokens) within those of `bounds`.
+    /// Holds the limits of the turn (steps, time, tokens, cost) within those of `bounds`, and asks
+    /// for consent to each call where `bounds` does.
     pub fn tighten(&mut self, bounds: &Self) {
         self.max_steps = tighter(self.max_steps, bounds.max_steps);
         self.timeout = tighter(self.timeout, bounds.timeout);
         self.max_total_tokens = tighter(self.max_total_tokens, bounds.max_total_tokens);
+        self.max_cost = tighter(self.max_cost, bounds.max_cost);
+        if bounds.approval == Some(ApprovalMode::Always) {
+            self.approval = bounds.approval;
+        }
     }
 
     /// Finds a client tool by name.

@@ -6,18 +6,19 @@
 //! message, a receipt and a turn's result are kept once each; [`Saved`] holds the rest, which is
 //! small, and is kept anew each time.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::history::Repair;
 use crate::{
     budget::Budget,
+    context::{self, Policy},
     event::{FrameAccepted, TurnResult},
     history::View,
     message::{Block, Message},
     options::TurnOptions,
-    tool::{ToolCall, ToolResult},
+    tool::{ApprovalRequest, ToolCall, ToolResult},
     turn::Answer,
 };
 
@@ -36,6 +37,14 @@ pub struct Saved {
     pub(crate) unfinished: Vec<Vec<String>>,
     #[serde(default)]
     pub(crate) view: View,
+    /// Tools whose calls the user has approved or refused for the session.
+    #[serde(default)]
+    pub(crate) remembered: BTreeMap<String, bool>,
+    /// Approvals and runs so far.
+    #[serde(default)]
+    pub(crate) approvals: u64,
+    #[serde(default)]
+    pub(crate) runs: u64,
 }
 
 /// A turn that runs or is paused.
@@ -52,6 +61,24 @@ pub(crate) struct Turn {
     pub(crate) made: Vec<Arc<Message>>,
     pub(crate) answer: Answer,
     pub(crate) phase: Phase,
+    #[serde(default)]
+    pub(crate) faulty_steps: u32,
+    #[serde(default)]
+    pub(crate) repairs: u32,
+}
+
+impl Turn {
+    /// The model that was called, if one was; the settings name that of a summary.
+    pub(crate) fn called_model<'a>(&'a self, settings: Option<&'a context::Settings>) -> &'a str {
+        let own = self.options.model_id.as_deref();
+        let of_summary = match (&self.phase, settings.map(|settings| &settings.policy)) {
+            (Phase::Condensing { .. }, Some(Policy::Summarize(summary))) => {
+                summary.model_id.as_deref()
+            }
+            (Phase::Condensing { .. } | Phase::Calling { .. } | Phase::Waiting { .. }, _) => None,
+        };
+        of_summary.or(own).unwrap_or_default()
+    }
 }
 
 /// Where a turn stands.
@@ -67,7 +94,7 @@ pub(crate) enum Phase {
         /// Estimated tokens of what it was sent.
         input_tokens: u64,
     },
-    /// Client tools run.
+    /// Tools run, or wait for consent.
     Waiting {
         calls: Vec<Pending>,
         since: SystemTime,
@@ -75,11 +102,29 @@ pub(crate) enum Phase {
     },
 }
 
-/// A call of a client tool, and its result where that has come.
+/// A call of a tool, and its result where that has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Pending {
     pub(crate) call: ToolCall,
     pub(crate) result: Option<ToolResult>,
+    #[serde(default)]
+    pub(crate) stage: Stage,
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
+}
+
+/// Where a call without a result stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    /// The client has it.
+    #[default]
+    Out,
+    /// A person is asked for consent.
+    Asking(Box<ApprovalRequest>),
+    /// The server is to run it.
+    Queued,
+    /// The server ran it.
+    Running,
 }
 
 /// A point to which a history can be taken back.

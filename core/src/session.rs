@@ -15,7 +15,12 @@ use std::{
     time::Instant,
 };
 
-use self::{ended::Ended, keep::Unsaved, receipts::Receipts, streams::Stream};
+use self::{
+    ended::Ended,
+    keep::{Unsaved, changes_state},
+    receipts::Receipts,
+    streams::Stream,
+};
 pub(crate) use self::{
     inputs::UserMessage,
     outbox::{Ids, Outbox},
@@ -31,6 +36,7 @@ use crate::{
     limits::MAX_HISTORY_BLOCKS,
     message::{Block, Message, Origin},
     options::TurnOptions,
+    tool::ToolSet,
     turn::{Context, Ending, Flow, Opening, Turn},
 };
 
@@ -49,6 +55,10 @@ pub struct Session {
     draining: bool,
     /// The driver does not read the model, since a reader is slow.
     held: bool,
+    /// The tools that the server runs for the agent, as they are.
+    tools: Arc<ToolSet>,
+    /// Tools whose calls the user has approved or refused for the session.
+    remembered: BTreeMap<String, bool>,
     ids: Ids,
     out: Outbox,
     unsaved: Unsaved,
@@ -63,6 +73,8 @@ pub struct Setup {
     pub seed: String,
     /// Agent in charge.
     pub agent: Arc<Agent>,
+    /// The tools that the server runs for the agent.
+    pub tools: Arc<ToolSet>,
     /// Settings that its turns start from, over the agent's.
     pub options: TurnOptions,
     /// The conversation so far; sendable as it is, save that the calls of its last message may
@@ -97,6 +109,8 @@ impl Session {
             streams: BTreeMap::new(),
             draining: false,
             held: false,
+            tools: setup.tools,
+            remembered: BTreeMap::new(),
             ids: Ids::new(setup.seed, setup.clock),
             out: Outbox::default(),
             unsaved: Unsaved {
@@ -212,6 +226,33 @@ impl Session {
                     self.drive(now, |turn, ctx| turn.model_failed(failure, ctx));
                 }
             }
+            Input::ModelWaits(step) => {
+                if let Some(turn) = self.calling(step) {
+                    turn.model_waits();
+                }
+            }
+            Input::ModelAllowed {
+                step,
+                max_tokens,
+                watched_tokens,
+            } => {
+                if let Some(turn) = self.calling(step) {
+                    turn.model_allowed(max_tokens, watched_tokens, now);
+                }
+            }
+            Input::ModelRefused(step) => {
+                if self.calling(step).is_some() {
+                    self.drive(now, Turn::model_refused);
+                }
+            }
+            Input::Tools(tools) => self.tools = tools,
+            Input::ToolProgress { run, text } => self.drive(now, |turn, ctx| {
+                turn.tool_progress(run, text, ctx);
+                None
+            }),
+            Input::ToolFinished { run, outcome } => {
+                self.drive(now, |turn, ctx| turn.tool_finished(run, *outcome, ctx));
+            }
             Input::ModelHeld(held) => {
                 self.held = held;
                 if let State::Active(turn) = &mut self.state {
@@ -314,7 +355,10 @@ impl Session {
             out: &mut self.out,
             history: &mut self.history,
             ids: &mut self.ids,
+            agent: &self.agent,
             limits: &self.agent.limits,
+            tools: &self.tools,
+            remembered: &mut self.remembered,
             settings: self.agent.context.as_ref(),
             now,
         }
@@ -409,28 +453,6 @@ impl Session {
     fn reject(&mut self, frame_id: Option<String>, failure: Failure) {
         self.out
             .tell(None, 0, 0, Payload::FrameRejected { frame_id, failure });
-    }
-}
-
-/// False for what changes the state only where it is told: the course of a model call.
-fn changes_state(input: &Input) -> bool {
-    match input {
-        // A shutdown changes no more than what it tells of: inputs that it refuses.
-        Input::ModelOpened { .. }
-        | Input::Model { .. }
-        | Input::ModelHeld(_)
-        | Input::Tick
-        | Input::Shutdown => false,
-        Input::Start { .. }
-        | Input::StreamOpened(_)
-        | Input::Frame { .. }
-        | Input::InputClosed(_)
-        | Input::StreamGone { .. }
-        | Input::ModelEnded(_)
-        | Input::ModelFailed { .. }
-        | Input::Cancel { .. }
-        | Input::Kill
-        | Input::Fault => true,
     }
 }
 

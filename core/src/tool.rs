@@ -1,5 +1,8 @@
 //! Tools a model may call: their specifications, calls and results.
 
+mod approval;
+mod set;
+
 use std::{
     fmt,
     sync::Arc,
@@ -9,9 +12,13 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
 
+pub use self::{
+    approval::{Approval, ApprovalMode, ApprovalRequest, Decision, Resolved, digest},
+    set::{ServerTool, ToolSet},
+};
 use crate::message::{Document, Image, SearchResult, Video};
 
-/// A tool that the client runs.
+/// What a model is told of a tool, and how its calls are handled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolSpec {
     /// Name: 1 to 64 of letters, digits, underscore, hyphen.
@@ -24,6 +31,9 @@ pub struct ToolSpec {
     pub strict: bool,
     /// How long the server waits for the result; `None` means the agent's limit.
     pub timeout: Option<Duration>,
+    /// When a person must consent; `None` means as the turn's options say.
+    #[serde(default)]
+    pub approval: Option<Approval>,
 }
 
 /// A JSON Schema, kept as written and compiled once.
@@ -147,7 +157,7 @@ pub struct ToolCall {
     pub input_json: String,
     /// Who runs it.
     pub executor: Executor,
-    /// When the server stops waiting for the client's result.
+    /// When the server stops waiting for the result.
     pub expires: Option<SystemTime>,
     /// Same for every delivery of this call.
     pub idempotency_key: String,
@@ -167,6 +177,75 @@ pub enum Executor {
     Client,
     /// The model provider.
     Provider,
+    /// The server.
+    Server,
+}
+
+/// How a call that the server runs stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallStatus {
+    /// Waits for a place among those that run.
+    Waiting,
+    /// Runs.
+    Running,
+    /// Gave a result.
+    Succeeded,
+    /// Failed, or was not run since its input did not fit or there is no such tool.
+    Failed,
+    /// A person refused it, or did not consent in time.
+    Rejected,
+    /// Was stopped.
+    Cancelled,
+    /// Was started, and whether it took effect is not known.
+    Unknown,
+}
+
+/// What is told of a call that the server runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallUpdate {
+    /// The call.
+    pub call_id: String,
+    /// Tool called.
+    pub name: String,
+    /// How it stands.
+    pub status: CallStatus,
+    /// What the tool says of its progress; may be empty.
+    pub progress: String,
+    /// The result, once there is one, shortened when it is long.
+    pub result: Option<ToolResult>,
+    /// How long it ran, once it ended.
+    pub duration: Option<Duration>,
+}
+
+/// What a call that the server ran came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunOutcome {
+    /// What the model is sent.
+    pub content: Vec<ToolResultBlock>,
+    /// How it ended.
+    pub end: RunEnd,
+    /// What it spent on models.
+    pub usage: Option<crate::usage::Usage>,
+}
+
+/// How a call that the server ran ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// It gave what was asked for.
+    Succeeded,
+    /// It did not run, or ran and failed.
+    Failed,
+    /// Whether it took effect is not known.
+    Unknown,
+}
+
+/// What of a turn's budget a call may spend on models; `None` means no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Most tokens.
+    pub max_tokens: Option<u64>,
+    /// Most cost, in picodollars.
+    pub max_cost: Option<u64>,
 }
 
 /// The result of a tool call.
@@ -197,6 +276,44 @@ impl ToolResult {
     pub fn size_bytes(&self) -> usize {
         self.content.iter().map(ToolResultBlock::size_bytes).sum()
     }
+
+    /// The result as people are shown it: the beginning of its texts, and no media.
+    #[must_use]
+    pub fn shortened(&self) -> Self {
+        /// Enough for a screen; the model gets the whole.
+        const MOST_BYTES: usize = 2_000;
+        let mut left = MOST_BYTES;
+        let mut cut = |text: &str| {
+            let mut kept = text.to_owned();
+            if kept.len() > left {
+                kept.truncate(kept.floor_char_boundary(left));
+                kept.push('…');
+            }
+            left = left.saturating_sub(kept.len());
+            kept
+        };
+        let content = self.content.iter().map(|block| match block {
+            // JSON that is cut is JSON no more.
+            ToolResultBlock::Json(text) if text.len() <= MOST_BYTES => {
+                ToolResultBlock::Json(text.clone())
+            }
+            ToolResultBlock::Text(text) | ToolResultBlock::Json(text) => {
+                ToolResultBlock::Text(cut(text))
+            }
+            ToolResultBlock::Image(_) => ToolResultBlock::Text("(an image)".to_owned()),
+            ToolResultBlock::Document(_) => ToolResultBlock::Text("(a document)".to_owned()),
+            ToolResultBlock::Video(_) => ToolResultBlock::Text("(a video)".to_owned()),
+            ToolResultBlock::SearchResult(_) => {
+                ToolResultBlock::Text("(a search result)".to_owned())
+            }
+        });
+        Self {
+            call_id: self.call_id.clone(),
+            content: content.take(8).collect(),
+            is_error: self.is_error,
+            kind: self.kind.clone(),
+        }
+    }
 }
 
 /// One block of a tool result.
@@ -217,7 +334,8 @@ pub enum ToolResultBlock {
 }
 
 impl ToolResultBlock {
-    fn size_bytes(&self) -> usize {
+    /// Bytes that it holds in memory.
+    pub fn size_bytes(&self) -> usize {
         match self {
             Self::Text(text) | Self::Json(text) => text.len(),
             Self::Image(image) => image.size_bytes(),

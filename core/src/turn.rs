@@ -1,35 +1,47 @@
 //! One turn: a function for each state, from the user's message to the end.
 
+mod calling;
 mod condense;
 mod ending;
 mod keep;
+mod output;
 mod reduce;
 mod snapshot;
 mod step;
 mod tools;
 mod watch;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+    sync::Arc,
+    time::Instant,
+};
 
 use serde::{Deserialize, Serialize};
 
 use self::{condense::Condensing, step::Step, tools::Pending};
-pub(crate) use self::{ending::Ending, tools::Match};
+pub(crate) use self::{
+    ending::Ending,
+    tools::{Match, not_asked},
+};
 use crate::{
+    agent::Agent,
     budget::{Budget, Exhausted},
     command::Command,
     context,
-    error::{Failure, Reason},
+    error::Failure,
     event::{Payload, StopReason},
     guardrail::GuardrailOutcome,
     history::{History, Mark},
-    input::{StepId, StreamId},
+    input::{RunId, StepId, StreamId},
     limits::{Limits, after},
-    message::{Block, Marking, Message, Role},
-    model::{ModelEvent, ModelRequest},
+    message::{Block, Message},
+    model::ModelRequest,
     options::TurnOptions,
+    price::Price,
     session::{Ids, Outbox, UserMessage},
-    tool::ToolResult,
+    tool::{Decision, Executor, ToolChoice, ToolResult, ToolSet, ToolSpec},
     usage::{GrantedService, TurnMetrics, Usage},
 };
 
@@ -41,6 +53,8 @@ pub(crate) struct Turn {
     pub(crate) stream: Option<StreamId>,
     session_id: Arc<str>,
     options: Arc<TurnOptions>,
+    /// The tools that the server runs, as the model was last offered them.
+    tools: Arc<ToolSet>,
     phase: Phase,
     clock: Clock,
     mark: Mark,
@@ -49,6 +63,12 @@ pub(crate) struct Turn {
     steering: Vec<UserMessage>,
     made: Vec<Arc<Message>>,
     answer: Answer,
+    /// Steps in a row whose calls all could not run.
+    faulty_steps: u32,
+    /// Times that the model was asked to mend its reply.
+    repairs: u32,
+    /// Runs that were stopped for taking too long, and may yet tell what they spent.
+    given_up: BTreeSet<RunId>,
 }
 
 /// Where a turn stands.
@@ -60,9 +80,9 @@ enum Phase {
     Condensing(Box<Condensing>),
     /// The model was called.
     Calling(Box<Step>),
-    /// Client tools run, and a Converse stream can bring their results.
+    /// Tools run, or wait for consent, and the server or a Converse stream brings the turn forward.
     AwaitingTools(Pending),
-    /// Client tools run, and another call must bring their results.
+    /// Client tools run or consent is awaited, and another call must bring the turn forward.
     Paused { pending: Pending, since: Instant },
 }
 
@@ -88,6 +108,7 @@ pub(crate) struct Answer {
     metrics: TurnMetrics,
     guardrails: Vec<GuardrailOutcome>,
     granted: GrantedService,
+    output_json: String,
 }
 
 /// What a turn needs of its session.
@@ -95,7 +116,12 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut Outbox,
     pub(crate) history: &'a mut History,
     pub(crate) ids: &'a mut Ids,
+    pub(crate) agent: &'a Agent,
     pub(crate) limits: &'a Limits,
+    /// The tools that the server runs for the agent, as they are.
+    pub(crate) tools: &'a Arc<ToolSet>,
+    /// Tools whose calls the user has approved or refused for the session.
+    pub(crate) remembered: &'a mut BTreeMap<String, bool>,
     /// When older messages are left out of what the model is sent.
     pub(crate) settings: Option<&'a context::Settings>,
     /// A Converse stream is open that can bring tool results.
@@ -140,6 +166,7 @@ impl Turn {
             (Some(own), Some(limit)) => Some(own.min(limit)),
             (own, limit) => own.or(limit),
         };
+        let max_cost = options.max_cost.map(NonZeroU64::get);
         let mut turn = Self {
             id: opening.id,
             stream: opening.stream,
@@ -148,7 +175,6 @@ impl Turn {
                 model_id: options.model_id.clone().unwrap_or_default(),
                 ..Answer::default()
             },
-            options: Arc::new(options),
             phase: Phase::Between,
             clock: Clock {
                 received: ctx.now,
@@ -156,10 +182,15 @@ impl Turn {
                 time_limit: after(ctx.now, time),
             },
             mark,
-            budget: Budget::new(max_steps, max_tokens),
+            tools: ctx.tools.allowed(&options.allowed_tools),
+            options: Arc::new(options),
+            budget: Budget::new(max_steps, max_tokens).with_cost(max_cost),
             steps_started: 0,
             steering: Vec::new(),
             made: Vec::new(),
+            faulty_steps: 0,
+            repairs: 0,
+            given_up: BTreeSet::new(),
         };
         turn.tell(
             ctx,
@@ -189,11 +220,19 @@ impl Turn {
     }
 
     fn call_step(&mut self, ctx: &mut Context<'_>) -> Flow {
+        self.tools = ctx.tools.allowed(&self.options.allowed_tools);
         let input_tokens = self.input_estimate(ctx.history);
-        let reservation = match self.budget.reserve(self.options.max_tokens, input_tokens) {
+        let price = self.price(self.options.model_id.as_deref(), ctx);
+        let wanted = self.options.max_tokens;
+        let reservation = match self.budget.reserve(wanted, input_tokens, price.as_ref()) {
             Ok(reservation) => reservation,
             Err(Exhausted::Steps) => return Some(Ending::exhausted(StopReason::MaxSteps)),
             Err(Exhausted::Tokens) => return Some(Ending::exhausted(StopReason::BudgetExceeded)),
+            Err(Exhausted::NoPrice) => return Some(self.without_price()),
+        };
+        let hold = match self.hold(ctx) {
+            Ok(hold) => hold,
+            Err(failure) => return Some(Ending::failed(failure)),
         };
         // Only now is it sure that there is a call for it to join.
         let words = self.take_steering();
@@ -217,6 +256,10 @@ impl Turn {
             step: id,
             request: Box::new(ModelRequest {
                 options: Arc::clone(&self.options),
+                reply_form: self.reply_form(ctx),
+                tools: self.offered().cloned().chain(hold.tool).collect(),
+                tool_choice: hold.choice.or_else(|| self.options.tool_choice.clone()),
+                input_tokens,
                 max_tokens: reservation.max_tokens,
                 messages: ctx.history.sent(),
                 deadline: Some(deadline),
@@ -226,6 +269,7 @@ impl Turn {
             id,
             index: step_index,
             reservation,
+            price,
             input_tokens,
             max_output_bytes: ctx.limits.max_output_bytes,
             held: ctx.held,
@@ -246,163 +290,34 @@ impl Turn {
         matches!(self.phase, Phase::Paused { .. })
     }
 
-    /// The provider took the request.
-    pub(crate) fn model_opened(&mut self, retries: u32) {
-        if let Some(step) = self.open_step_mut() {
-            step.open();
-        }
-        self.answer.metrics.retries = self.answer.metrics.retries.saturating_add(retries);
+    /// What a model's tokens cost, where the operator has a price for them.
+    fn price(&self, model_id: Option<&str>, ctx: &Context<'_>) -> Option<Price> {
+        ctx.agent.prices.find(model_id.unwrap_or_default())
     }
 
-    /// The driver stopped or went back to reading the model.
-    pub(crate) fn model_held(&mut self, held: bool, now: Instant) {
-        if let Some(step) = self.open_step_mut() {
-            step.hold(held, now);
-        }
-    }
-
-    /// The model call that is open, whatever it is for.
-    fn open_step(&self) -> Option<&Step> {
-        match &self.phase {
-            Phase::Calling(step) => Some(step),
-            Phase::Condensing(condensing) => Some(condensing.step()),
-            Phase::Between | Phase::AwaitingTools(_) | Phase::Paused { .. } => None,
-        }
-    }
-
-    fn open_step_mut(&mut self) -> Option<&mut Step> {
-        match &mut self.phase {
-            Phase::Calling(step) => Some(step),
-            Phase::Condensing(condensing) => Some(condensing.step_mut()),
-            Phase::Between | Phase::AwaitingTools(_) | Phase::Paused { .. } => None,
-        }
-    }
-
-    /// The model said something.
-    pub(crate) fn model_said(&mut self, event: ModelEvent, ctx: &mut Context<'_>) -> Flow {
-        if matches!(self.phase, Phase::Condensing(_)) {
-            return self.summarizer_said(event, ctx);
-        }
-        let Phase::Calling(step) = &mut self.phase else {
-            return None;
-        };
-        let (turn_id, step_index) = (&self.id, step.index());
-        let out = &mut *ctx.out;
-        let mut sink = |block_index, payload| {
-            out.tell(Some(turn_id), step_index, block_index, payload);
-        };
-        match step.take(event, ctx.now, &mut sink) {
-            Ok(step::Progress::Goes) => None,
-            Ok(step::Progress::Complete) => self.complete_step(ctx),
-            Ok(step::Progress::Spent) => Some(Ending::completed(StopReason::BudgetExceeded)),
-            Err(failure) => Some(Ending::failed(failure)),
-        }
-    }
-
-    /// The model's stream ended.
-    pub(crate) fn model_ended(&mut self, ctx: &mut Context<'_>) -> Flow {
-        if matches!(self.phase, Phase::Condensing(_)) {
-            return self.summarizer_ended(ctx);
-        }
-        let Phase::Calling(step) = &mut self.phase else {
-            return None;
-        };
-        step.close();
-        if step.has_stopped() {
-            return self.complete_step(ctx);
-        }
-        let failure = Failure::new(
-            Reason::ModelStreamError,
-            "the model's stream ended without saying why the model stopped",
+    fn without_price(&self) -> Ending {
+        let model_id = self.options.model_id.as_deref().unwrap_or_default();
+        let text = format!(
+            "cannot be held, since the server has no price for {model_id}: leave it out, or add \
+             the model to the server's prices"
         );
-        Some(Ending::incomplete(failure))
+        Ending::failed(Failure::invalid("options.max_cost_usd", text))
     }
 
-    /// The model call failed.
-    pub(crate) fn model_failed(&mut self, failure: Failure, ctx: &mut Context<'_>) -> Flow {
-        if matches!(self.phase, Phase::Condensing(_)) {
-            return self.summarizer_ended(ctx);
-        }
-        let Phase::Calling(step) = &mut self.phase else {
-            return None;
-        };
-        step.close();
-        // Once the model has said why it stopped the message is whole; only its counts are lost.
-        if step.has_stopped() {
-            self.complete_step(ctx)
-        } else {
-            Some(Ending::failed(failure))
-        }
+    /// The tools that the server and the client run, as the model is offered them.
+    fn offered(&self) -> impl Iterator<Item = &Arc<ToolSpec>> {
+        let of_server = self.tools.iter().map(|tool| &tool.spec);
+        let of_client = &self.options.client_tools;
+        let of_client = of_client
+            .iter()
+            .filter(|tool| self.tools.find(&tool.name).is_none());
+        let all = of_server.chain(of_client);
+        all.filter(|_| !self.is_toolless())
     }
 
-    fn complete_step(&mut self, ctx: &mut Context<'_>) -> Flow {
-        let Phase::Calling(step) = std::mem::replace(&mut self.phase, Phase::Between) else {
-            return None;
-        };
-        let mut step = *step;
-        let outcome = step.complete(&self.id, ctx);
-        let counted = outcome.usage.clone();
-        self.record(&step, outcome.usage);
-        self.answer.stop_detail = outcome.stop.detail;
-        self.answer.additional_fields_json = outcome.stop.additional_fields_json;
-        if let Some(model_id) = outcome.metadata.invoked_model_id {
-            self.answer.model_id = model_id;
-        }
-        if let Some(latency) = outcome.metadata.latency {
-            self.answer.metrics.model_latency += latency;
-        }
-        for guardrail in outcome.metadata.guardrails {
-            self.answer.metrics.guardrail_time += guardrail.latency.unwrap_or_default();
-            self.answer.guardrails.push(guardrail);
-        }
-        self.answer.granted = outcome.metadata.granted;
-        let message = self.keep_message(step.blocks(), ctx);
-        self.remember_count(&counted, ctx);
-        let budget_ended = outcome.stop.reason == StopReason::MaxTokens && step.is_clamped();
-        let reason = if budget_ended {
-            StopReason::BudgetExceeded
-        } else {
-            outcome.stop.reason
-        };
-        let has_calls = message.open_calls().next().is_some();
-        // Some models say that their turn ended and mean that their calls be run.
-        let wants_tools = matches!(reason, StopReason::ToolUse | StopReason::EndTurn);
-        if has_calls && wants_tools {
-            return self.dispatch_tools(&message, ctx);
-        }
-        if has_calls {
-            let origin = ctx.ids.origin(&self.id, ctx.now);
-            let text = "not run: the model's answer ended before its calls were handed out";
-            self.made.extend(
-                ctx.history
-                    .answer(Vec::new(), text, Vec::new(), Some(origin)),
-            );
-        }
-        Some(Ending::completed(reason))
-    }
-
-    /// Adds what the model said to the history and to the answer.
-    fn keep_message(&mut self, blocks: Vec<Block>, ctx: &mut Context<'_>) -> Arc<Message> {
-        let message = Arc::new(Message {
-            role: Role::Assistant,
-            content: blocks,
-            origin: Some(ctx.ids.origin(&self.id, ctx.now)),
-            marking: Marking::Unmarked,
-        });
-        ctx.history.add_assistant(&message);
-        self.answer.message = Some(Arc::clone(&message));
-        message
-    }
-
-    /// Adds a model call's tokens and first output to the turn's.
-    fn record(&mut self, step: &Step, usage: Usage) {
-        self.budget.settle(&usage);
-        self.answer.usage.add(&usage);
-        if self.answer.metrics.time_to_first_output.is_none() {
-            self.answer.metrics.time_to_first_output = step
-                .first_output()
-                .map(|at| at.saturating_duration_since(self.clock.received));
-        }
+    /// The caller wants no tools offered.
+    fn is_toolless(&self) -> bool {
+        self.options.tool_choice == Some(ToolChoice::Disabled)
     }
 
     /// Takes input that joins the turn before its next model call.
@@ -455,6 +370,7 @@ impl Turn {
     pub(crate) fn resume(
         &mut self,
         results: Vec<ToolResult>,
+        decisions: Vec<Decision>,
         words: Vec<Block>,
         deadline: Option<Instant>,
         ctx: &mut Context<'_>,
@@ -465,6 +381,19 @@ impl Turn {
         for result in results {
             self.take_result(result, ctx);
         }
+        for decision in decisions {
+            self.decide(decision, ctx);
+        }
         self.go_on_with(words, ctx)
+    }
+}
+
+/// Says of a call that the server is to run it, where it is.
+fn name_executor(block: &mut Block, tools: &ToolSet) {
+    if let Block::ToolCall(call) = block
+        && !call.is_provider_run()
+        && tools.find(&call.name).is_some()
+    {
+        call.executor = Executor::Server;
     }
 }

@@ -26,6 +26,8 @@ pub struct Usage {
     pub model_calls: u32,
     /// Tool calls made.
     pub tool_calls: u32,
+    /// Cost in picodollars, by the operator's prices; `None` where a model has none there.
+    pub cost: Option<u64>,
     /// Part of this is an estimate, since the provider gave no final count.
     pub estimated: bool,
 }
@@ -61,6 +63,13 @@ impl Usage {
                 None => self.cache_writes.push(*write),
             }
         }
+        self.cost = match (self.cost, other.cost) {
+            (Some(own), Some(more)) => Some(own.saturating_add(more)),
+            // Where no model was called there is nothing to be priced.
+            (None, more) if self.model_calls == 0 => more,
+            (own, None) if other.model_calls == 0 => own,
+            (None, _) | (_, None) => None,
+        };
         self.model_calls = self.model_calls.saturating_add(other.model_calls);
         self.tool_calls = self.tool_calls.saturating_add(other.tool_calls);
         self.estimated |= other.estimated;
@@ -77,7 +86,9 @@ pub struct TurnMetrics {
     pub time_to_first_output: Option<Duration>,
     /// Sum of the latencies that the model provider reported.
     pub model_latency: Duration,
-    /// Spent waiting for client tools.
+    /// Spent running the server's tools.
+    pub tool_time: Duration,
+    /// Spent waiting for client tools and approvals.
     pub waiting_time: Duration,
     /// Spent in guardrails.
     pub guardrail_time: Duration,

@@ -1,22 +1,32 @@
 //! A whole system in one process: a simulator, a server that is pointed at it, a channel to it.
 
 pub mod call;
+pub mod calls;
+pub mod hands;
+pub mod latency;
 pub mod told;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use taiwa::v1::{
     agent_service_client::AgentServiceClient, session_service_client::SessionServiceClient,
 };
-use taiwa_core::{Agent, Limits, TurnOptions, agent::SystemOverride};
+use taiwa_core::{
+    Agent, Limits, TurnOptions,
+    agent::SystemOverride,
+    price::{Price, Prices},
+};
 use taiwa_server::{
     agents::Agents,
     app,
     app::Server,
+    budget,
     config::{Config, LogFormat},
     grpc::tenant::TenantSource,
     model::bedrock,
-    session, store, telemetry, transport,
+    session, store, telemetry,
+    tools::Mount,
+    transport,
 };
 use taiwa_simulator::{Script, Simulator};
 use tonic::transport::{Channel, Endpoint};
@@ -49,6 +59,12 @@ pub struct Settings {
     pub options: TurnOptions,
     /// Agents besides `assistant`.
     pub more_agents: Vec<Agent>,
+    /// The tools that the server runs, by agent.
+    pub tools: BTreeMap<String, Vec<Mount>>,
+    /// What models cost, for all agents.
+    pub prices: Vec<(String, Price)>,
+    /// What tenants may spend.
+    pub budgets: Vec<budget::Config>,
     /// Bounds of the sessions.
     pub sessions: session::Config,
     /// Where sessions are kept; in memory unless set.
@@ -73,6 +89,9 @@ impl Default for Settings {
             limits: Limits::default(),
             options: TurnOptions::default(),
             more_agents: Vec::new(),
+            tools: BTreeMap::new(),
+            prices: Vec::new(),
+            budgets: Vec::new(),
             sessions: session::Config::default(),
             store: store::Place::Memory,
             tenants: TenantSource::Single,
@@ -99,6 +118,9 @@ pub fn agent(id: &str) -> Agent {
         },
         limits: Limits::default(),
         context: None,
+        prices: Arc::default(),
+        reply_form: None,
+        serves_tools: false,
         model_override: true,
         system_override: SystemOverride::Replace,
     }
@@ -239,8 +261,15 @@ fn config_for(simulator: &Simulator, settings: Settings) -> Config {
     let mut assistant = agent("assistant");
     assistant.limits = settings.limits;
     assistant.options = settings.options.over(&assistant.options);
+    let prices = Arc::new(Prices::new(settings.prices));
     let agents = settings.more_agents.into_iter().chain([assistant]);
+    let agents = agents.map(|mut agent| {
+        agent.prices = Arc::clone(&prices);
+        agent
+    });
     Config {
+        tools: settings.tools.clone(),
+        budgets: settings.budgets,
         listen: ([127, 0, 0, 1], 0).into(),
         agents: Arc::new(Agents::new(agents, "assistant").expect("there is an assistant")),
         bedrock: bedrock::Config {

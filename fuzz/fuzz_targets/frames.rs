@@ -26,6 +26,9 @@ use taiwa_core::{
     input::{CallId, CancelCause, InputPolicy, StreamId},
     model::{BlockDelta, BlockStart, MessageStop, ModelMetadata},
     session::Setup,
+    tool::{
+        Approval, RunEnd, RunOutcome, Schema, ServerTool, ToolResultBlock, ToolSet, ToolSpec,
+    },
 };
 use taiwa_server::grpc::convert::{
     event::Encoder,
@@ -73,6 +76,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     play.take(Input::Kill);
     assert!(play.session.is_idle(), "a kill leaves nothing running");
+    play.witness.see_rest();
 });
 
 /// The line at which the process ends.
@@ -85,6 +89,7 @@ fn start(agent: &Arc<Agent>, clock: Clock) -> Setup {
         id: "session".to_owned(),
         seed: "seed".to_owned(),
         agent: Arc::clone(agent),
+        tools: tools(true),
         options: TurnOptions::default(),
         messages: Vec::new(),
         clock,
@@ -120,6 +125,9 @@ fn agent() -> Agent {
             target_tokens: const { NonZeroU64::new(100).unwrap() },
             policy: Policy::Sliding,
         }),
+        prices: Default::default(),
+        reply_form: None,
+        serves_tools: true,
         model_override: true,
         system_override: SystemOverride::Replace,
     }
@@ -195,12 +203,15 @@ impl Play {
                     request: Box::new(invocation.turn),
                 }
             }
-            5..=8 => Input::Model {
-                step: step?,
-                event: model_event(line / 16, script)?,
-            },
+            5..=8 => {
+                let event = model_event(line / 16, script)?;
+                Input::Model {
+                    step: self.witness.heed_step()?,
+                    event,
+                }
+            }
             9 => Input::Model {
-                step: step?,
+                step: self.witness.heed_step()?,
                 event: ModelEvent::MessageStop(MessageStop {
                     reason: stop_reason(line / 16),
                     detail: String::new(),
@@ -232,16 +243,71 @@ impl Play {
                     cancel: line >= 128,
                 },
             },
-            _ => match line / 16 % 4 {
-                0 => Input::ModelHeld(line >= 128),
-                1 => Input::Shutdown,
-                2 => Input::Fault,
-                _ => Input::ModelOpened {
-                    step: step?,
+            _ => match line / 16 {
+                0 => Input::ModelHeld(false),
+                8 => Input::ModelHeld(true),
+                1 | 9 => Input::Shutdown,
+                2 | 10 => Input::Fault,
+                3 => Input::ModelOpened {
+                    step: self.witness.heed_step()?,
                     retries: u32::from(line),
                 },
+                4 => Input::ToolProgress {
+                    run: self.witness.run(script.byte()?)?,
+                    text: script.text(),
+                },
+                5..=7 => {
+                    let run = self.witness.run(script.byte()?)?;
+                    self.witness.end_run(run);
+                    Input::ToolFinished {
+                        run,
+                        outcome: Box::new(outcome(line, script)),
+                    }
+                }
+                12 => Input::ModelAllowed {
+                    step: step?,
+                    max_tokens: None,
+                    watched_tokens: Some(u64::from(script.byte()?)),
+                },
+                11 => Input::ModelWaits(step?),
+                13 => Input::ModelRefused(self.witness.refuse_step()?),
+                _ => Input::Tools(tools(line / 16 == 14)),
             },
         })
+    }
+}
+
+/// The tools that the server runs: one that asks nobody, and one that asks for consent.
+fn tools(both: bool) -> Arc<ToolSet> {
+    let tool = |name: &str, approval| ServerTool {
+        spec: Arc::new(ToolSpec {
+            name: name.to_owned(),
+            description: String::new(),
+            schema: Schema::parse(r#"{"type":"object"}"#).expect("a schema"),
+            strict: false,
+            timeout: None,
+            approval: Some(approval),
+        }),
+        spends: both,
+    };
+    let tools = [tool("a", Approval::Never), tool("b", Approval::Always)];
+    let count = if both { 2 } else { 1 };
+    Arc::new(ToolSet::new(tools.into_iter().take(count)))
+}
+
+fn outcome(line: u8, script: &mut Script<'_>) -> RunOutcome {
+    RunOutcome {
+        content: vec![ToolResultBlock::Text(script.text())],
+        end: match line / 16 {
+            5 => RunEnd::Succeeded,
+            6 => RunEnd::Failed,
+            _ => RunEnd::Unknown,
+        },
+        usage: (line / 16 == 5).then(|| Usage {
+            input_tokens: 100,
+            total_tokens: 100,
+            ..Default::default()
+        }),
     }
 }
 

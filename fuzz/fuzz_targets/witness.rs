@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 use prost::Message as _;
 use taiwa::v1 as pb;
 use taiwa_core::{
-    Command, Event, Message, ModelRequest, Payload, Role, TurnStatus, input::StepId, message::Block,
+    Command, Event, Message, ModelRequest, Payload, Role, TurnStatus,
+    input::{RunId, StepId},
+    message::Block,
 };
 use taiwa_server::grpc::convert::event::Encoder;
 
@@ -15,6 +17,11 @@ pub struct Witness {
     turn: Option<Turn>,
     ended: BTreeSet<Arc<str>>,
     step: Option<StepId>,
+    /// The provider has that call.
+    heard: bool,
+    /// Calls that were made and not settled: the open one, and those that others pay for.
+    unsettled: BTreeSet<StepId>,
+    runs: BTreeSet<RunId>,
 }
 
 struct Turn {
@@ -30,6 +37,9 @@ impl Witness {
             turn: None,
             ended: BTreeSet::new(),
             step: None,
+            heard: false,
+            unsettled: BTreeSet::new(),
+            runs: BTreeSet::new(),
         }
     }
 
@@ -38,9 +48,36 @@ impl Witness {
         self.step
     }
 
+    /// Notes that something of the open model call is told.
+    pub fn heed_step(&mut self) -> Option<StepId> {
+        self.heard = true;
+        self.step
+    }
+
+    /// Notes that a shared budget refuses the open model call, which was not made then, or has to
+    /// be closed.
+    pub fn refuse_step(&mut self) -> Option<StepId> {
+        if self.heard {
+            self.step
+        } else {
+            self.step.take()
+        }
+    }
+
     /// Notes that the open model call ends by itself.
     pub fn end_step(&mut self) -> Option<StepId> {
         self.step.take()
+    }
+
+    /// One of the tools that run, chosen by a number.
+    pub fn run(&self, number: u8) -> Option<RunId> {
+        let number = usize::from(number).checked_rem(self.runs.len())?;
+        self.runs.iter().nth(number).copied()
+    }
+
+    /// Notes that a tool ends by itself.
+    pub fn end_run(&mut self, run: RunId) {
+        self.runs.remove(&run);
     }
 
     pub fn see_command(&mut self, command: &Command) {
@@ -49,10 +86,24 @@ impl Witness {
                 assert_eq!(self.step, None, "one model call at a time");
                 assert_sendable(request);
                 self.step = Some(*step);
+                self.heard = false;
+                self.unsettled.insert(*step);
             }
             Command::AbortModel(step) | Command::FinishModel(step) => {
                 assert_eq!(self.step, Some(*step), "the open call is closed");
                 self.step = None;
+            }
+            Command::Extend(step) => {
+                assert_eq!(self.step, Some(*step), "the open call asks for more");
+            }
+            Command::Settle { step, .. } => {
+                assert!(self.unsettled.remove(step), "a call is paid for once");
+            }
+            Command::RunTool(run) => {
+                assert!(self.runs.insert(run.run), "a run has a number of its own");
+            }
+            Command::CancelTool(run) => {
+                assert!(self.runs.remove(run), "a tool that runs is stopped");
             }
             Command::Answer { .. }
             | Command::AnswerCancel { .. }
@@ -66,6 +117,15 @@ impl Witness {
     /// The process ends, and the model call with it.
     pub fn see_crash(&mut self) {
         self.step = None;
+        self.unsettled.clear();
+        self.runs.clear();
+    }
+
+    /// Nothing goes on for a session that is at rest.
+    pub fn see_rest(&self) {
+        assert_eq!(self.step, None, "no model call is left open");
+        assert!(self.unsettled.is_empty(), "each model call is paid for");
+        assert!(self.runs.is_empty(), "no tool is left running");
     }
 
     /// After a restart nobody can answer: what does not call the model is paused or over.
@@ -96,7 +156,8 @@ impl Witness {
                 assert_ne!(result.status, TurnStatus::Running, "it ended");
                 if result.status == TurnStatus::Paused {
                     assert!(
-                        !result.pending_tool_calls.is_empty(),
+                        !result.pending_tool_calls.is_empty()
+                            || !result.pending_approvals.is_empty(),
                         "it waits for something"
                     );
                     self.turn = Some(Turn {

@@ -31,6 +31,16 @@ impl Agents {
         Self { by_id, default }
     }
 
+    /// The same agents, with it said of each whether the server has tools for it.
+    #[must_use]
+    pub(crate) fn serving(&self, has_tools: impl Fn(&str) -> bool) -> Self {
+        let agents = self.iter().map(|agent| Agent {
+            serves_tools: has_tools(&agent.id),
+            ..Agent::clone(agent)
+        });
+        Self::new(agents, &self.default.id).unwrap_or_else(|| self.clone())
+    }
+
     /// Finds an agent.
     pub fn find(&self, id: &str) -> Option<&Arc<Agent>> {
         self.by_id.get(id)

@@ -15,6 +15,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::{info, warn};
 
 use crate::{
+    budget::Accounts,
     config::Config,
     grpc::{
         agent::Service,
@@ -29,6 +30,7 @@ use crate::{
     session::registry::Registry,
     shutdown::Signals,
     store::{self, OpenError, Store, StoreError, Sweep, Swept},
+    tools::{self, Toolbox},
     transport::{self, Drain, Listener},
 };
 
@@ -56,6 +58,9 @@ pub enum Error {
     /// What the store keeps cannot be read.
     #[error("cannot read the sessions that are kept")]
     Read(#[from] StoreError),
+    /// The tools of an agent cannot be had.
+    #[error(transparent)]
+    Tools(#[from] tools::Error),
     /// The contract's descriptors cannot be served.
     #[error("cannot serve reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -94,9 +99,19 @@ pub async fn start(config: Config) -> Result<Server, Error> {
     // Before anything is taken up: a process that cannot listen leaves all to one that can.
     let listener = Listener::bind(config.listen).await?;
     let bedrock = Bedrock::connect(bedrock).await;
-    let agents = config.agents;
+    let tools = config.tools;
+    let agents = Arc::new(config.agents.serving(|id| tools.contains_key(id)));
     let replay_window = config.sessions.replay_window;
-    let registry = Registry::new(config.sessions, Arc::clone(&agents), bedrock, store.clone());
+    let toolbox = Toolbox::start(tools, &agents).await?;
+    let registry = Registry::new(
+        config.sessions,
+        Arc::clone(&agents),
+        bedrock,
+        toolbox.clone(),
+        Accounts::new(config.budgets),
+        store.clone(),
+    );
+    toolbox.connect(&registry);
     let request_ids = RequestIds::default();
     let since = SystemTime::now() - store::REMEMBERED;
     request_ids.restore(store.requests(since).await?);
@@ -301,6 +316,7 @@ impl Server {
         }
         // The turns that were cut are told to the store as well as to their callers.
         registry.settle().await;
+        registry.toolbox().stop().await;
         drop(sweeping);
         registry.store().close().await;
         info!("stopped");

@@ -9,6 +9,7 @@ mod store;
 mod units;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     io,
     net::SocketAddr,
@@ -22,6 +23,7 @@ use http::Uri;
 use taiwa_core::{Agent, Limits, TurnOptions, agent::SystemOverride};
 use taiwa_simulator::{Pace, Script};
 
+use self::file::Offered;
 pub use self::{
     args::{Args, DurabilityLevel, LogFormat, Speed},
     file::{Fault, FileError, ModelId},
@@ -29,8 +31,8 @@ pub use self::{
     units::{Size, Span, SpanOrZero, UnitError},
 };
 use crate::{
-    agents::Agents, grpc::tenant::TenantSource, model::bedrock, session, store as store_config,
-    telemetry, transport,
+    agents::Agents, budget, grpc::tenant::TenantSource, model::bedrock, session,
+    store as store_config, telemetry, tools::Mount, transport,
 };
 
 /// Id of the one agent that there is without an agents file.
@@ -46,6 +48,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What is offered.
     pub agents: Arc<Agents>,
+    /// The tools that the server runs, by the agents that have them.
+    pub tools: BTreeMap<String, Vec<Mount>>,
+    /// What the turns of tenants may spend together.
+    pub budgets: Vec<budget::Config>,
     /// How Bedrock is reached.
     pub bedrock: bedrock::Config,
     /// The simulator that answers in place of Bedrock; `None` means Bedrock.
@@ -178,14 +184,20 @@ impl TryFrom<Args> for Config {
             (None, true) => Some(OFFLINE_MODEL),
             (None, false) => None,
         };
-        let agents = match &args.config {
+        let offered = match &args.config {
             Some(path) => file::read(path, model)?,
-            None => assistant(model.ok_or(Error::NoModel)?),
+            None => Offered {
+                agents: assistant(model.ok_or(Error::NoModel)?),
+                mounts: BTreeMap::new(),
+                budgets: Vec::new(),
+            },
         };
         let max_message_bytes = args.max_message_size.bytes();
         Ok(Self {
             listen: args.listen,
-            agents: Arc::new(agents),
+            agents: Arc::new(offered.agents),
+            tools: offered.mounts,
+            budgets: offered.budgets,
             bedrock: bedrock(&args)?,
             offline: offline(&args)?,
             store: store(&args)?,
@@ -237,6 +249,8 @@ impl Config {
         tracing::info!(
             listen = %self.listen,
             ?agents,
+            tools = ?self.tools,
+            budgets = ?self.budgets,
             default_agent = self.agents.default_agent().id,
             offline = self.offline.is_some(),
             region = self.bedrock.region,
@@ -268,6 +282,9 @@ fn assistant(model: &str) -> Agents {
         },
         limits: Limits::default(),
         context: None,
+        prices: Arc::default(),
+        reply_form: None,
+        serves_tools: false,
         model_override: true,
         system_override: SystemOverride::Replace,
     };

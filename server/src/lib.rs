@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod app;
+pub mod budget;
 pub mod config;
 pub mod grpc;
 pub mod model;
@@ -12,4 +13,7 @@ pub mod session;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod tools;
 pub mod transport;
+
+pub use taiwa_tools;

@@ -14,7 +14,17 @@ use std::time::Duration;
 pub use self::{
     inbox::{Claimed, Description, Resumption, TurnView},
     kept::{Answer, decode, exists, failure as store_failure, replay_expired},
+    progress::Commit,
 };
+
+/// What is known of a call, beside what it asks for: its tools are told of it.
+#[derive(Clone, Debug, Default)]
+pub struct CallFacts {
+    /// Its metadata.
+    pub metadata: http::HeaderMap,
+    /// How many agents called one another up to it; zero for a call from outside.
+    pub depth: u32,
+}
 
 /// Bounds of all sessions of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -58,6 +58,17 @@ pub enum Error {
     Installed(#[from] tracing_subscriber::util::TryInitError),
 }
 
+/// What is logged, with what is left out unless it is asked for by name.
+///
+/// The MCP library logs what servers send at level `info`: the results of tools among it.
+fn directives(filter: &str) -> String {
+    if filter.contains("rmcp") {
+        filter.to_owned()
+    } else {
+        format!("{filter},rmcp=warn")
+    }
+}
+
 /// Sends what the process logs to standard error, and panics to the log.
 ///
 /// # Errors
@@ -65,7 +76,7 @@ pub enum Error {
 /// When the process logs already.
 pub fn install(config: &Config) -> Result<(), Error> {
     let logger = subscriber()
-        .with_env_filter(EnvFilter::try_new(&config.filter.0)?)
+        .with_env_filter(EnvFilter::try_new(directives(&config.filter.0))?)
         // A file or a collector has no use for colours.
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);

@@ -30,6 +30,7 @@ mod tool;
 use std::{io, path::PathBuf, sync::Arc};
 
 use ::http::HeaderName;
+use futures_util::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -203,6 +204,10 @@ impl Source {
 impl crate::Source for Source {
     fn tools(&self) -> watch::Receiver<Tools> {
         self.tools.clone()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.stop())
     }
 }
 

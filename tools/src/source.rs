@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::Tool;
@@ -13,6 +14,11 @@ pub type Tools = Arc<[Arc<dyn Tool>]>;
 pub trait Source: fmt::Debug + Send + Sync {
     /// Its tools; the receiver is told when there are others, and fails when the source has ended.
     fn tools(&self) -> watch::Receiver<Tools>;
+
+    /// Ends what runs for it, and waits for that; its tools are not called any more.
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A source of tools that never change.

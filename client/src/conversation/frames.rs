@@ -345,6 +345,7 @@ impl Messages {
             Some(
                 Frame::Setup(_)
                 | Frame::ToolResult(_)
+                | Frame::ApprovalDecision(_)
                 | Frame::Interrupt(_)
                 | Frame::Update(_)
                 | Frame::Ack(_),
@@ -380,7 +381,13 @@ impl Entry {
 fn starts_something(frame: &pb::ConverseRequest) -> bool {
     match &frame.frame {
         Some(Frame::Prompt(_) | Frame::Input(_) | Frame::Update(_)) => true,
-        Some(Frame::ToolResult(_) | Frame::Interrupt(_) | Frame::Ack(_) | Frame::Setup(_)) => false,
+        Some(
+            Frame::ToolResult(_)
+            | Frame::ApprovalDecision(_)
+            | Frame::Interrupt(_)
+            | Frame::Ack(_)
+            | Frame::Setup(_),
+        ) => false,
         None => false,
     }
 }

@@ -79,6 +79,19 @@ impl Sender {
         self.send(Frame::ToolResult(result)).await
     }
 
+    /// Answers an approval request, with a [`Decision`](crate::Decision) or the message itself.
+    ///
+    /// It is sent again after a lost connection, and acts once. One that comes too late, since
+    /// the request has run out of time or another answered it, is refused by
+    /// [`Payload::FrameRejected`](crate::Payload::FrameRejected) with `CALL_NOT_PENDING`, or received as `TOO_LATE`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_prompt`](Self::send_prompt).
+    pub async fn decide(&self, decision: impl Into<pb::ApprovalDecision>) -> Result<String, Error> {
+        self.send(Frame::ApprovalDecision(decision.into())).await
+    }
+
     /// Stops the running answer; history keeps what was sent of it.
     ///
     /// # Errors

@@ -1,8 +1,11 @@
 //! The `taiwa` command as it is built, against the fake: what it prints where,
 //! and with which exit code it ends.
 
+mod consent;
 mod resuming;
 mod sessions;
+#[cfg(unix)]
+mod tools;
 
 use std::{
     process::{Output, Stdio},

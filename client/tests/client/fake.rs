@@ -57,6 +57,7 @@ pub(crate) struct Fake {
     delete_session: Option<Unary<pb::DeleteSessionRequest, pb::DeleteSessionResponse>>,
     headers: Arc<Mutex<Vec<MetadataMap>>>,
     requests: Arc<Mutex<Vec<pb::InvokeRequest>>>,
+    cancelled: Arc<Mutex<Vec<String>>>,
 }
 
 /// A fake that listens; dropping it ends it with all its connections.
@@ -116,7 +117,11 @@ impl Fake {
         + Sync
         + 'static,
     ) -> Self {
-        self.cancel_turn = Some(Arc::new(answer));
+        let cancelled = Arc::clone(&self.cancelled);
+        self.cancel_turn = Some(Arc::new(move |request: pb::CancelTurnRequest| {
+            cancelled.lock().unwrap().push(request.turn_id.clone());
+            answer(request)
+        }));
         self
     }
 
@@ -272,6 +277,11 @@ impl Running {
     /// Headers of the calls so far.
     pub(crate) fn headers(&self) -> Vec<MetadataMap> {
         self.fake.headers.lock().unwrap().clone()
+    }
+
+    /// The turns that were to be cancelled so far.
+    pub(crate) fn cancelled(&self) -> Vec<String> {
+        self.fake.cancelled.lock().unwrap().clone()
     }
 
     /// Requests of Invoke and InvokeStream so far.

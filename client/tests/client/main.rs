@@ -7,6 +7,7 @@
     expect(dead_code, reason = "the command asks for more than the library")
 )]
 
+mod approvals;
 #[cfg(feature = "cli")]
 mod cli;
 mod connections;

@@ -130,6 +130,27 @@ pub(crate) fn resumed(after_sequence: i64, last_sequence: i64, missing_events: i
     }
 }
 
+/// Asks whether a tool may be called with this input, of the call `c1`.
+pub(crate) fn approval(approval_id: &str, tool_name: &str, input: &str) -> pb::ApprovalRequest {
+    pb::ApprovalRequest {
+        approval_id: approval_id.to_owned(),
+        tool_call: Some(pb::ToolCall {
+            tool_call_id: "c1".to_owned(),
+            tool_name: tool_name.to_owned(),
+            input_json: input.to_owned(),
+            executor: pb::ToolExecutor::Server.into(),
+            ..Default::default()
+        }),
+        reason: "it moves money".to_owned(),
+        digest: b"digest of "
+            .iter()
+            .copied()
+            .chain(approval_id.bytes())
+            .collect(),
+        ..Default::default()
+    }
+}
+
 pub(crate) fn session(session_id: &str) -> pb::Session {
     pb::Session {
         session_id: session_id.to_owned(),

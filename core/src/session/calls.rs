@@ -11,13 +11,14 @@ use crate::{
     input::{CallId, CancelCause, TurnRequest},
     limits::MAX_MESSAGE_BLOCKS,
     message::{Block, Message},
-    turn::{Ending, Match, Opening, Turn},
+    options::TurnOptions,
+    turn::{Ending, Match, Opening, Turn, not_asked},
 };
 
 impl Session {
     /// Starts the turn that a call asks for, or goes on with the one that waits for its results.
     pub(super) fn start(&mut self, call: CallId, request: TurnRequest, now: Instant) {
-        if let Err(failure) = self.check_start(&request) {
+        if let Err(failure) = self.check_start(&request, now) {
             self.out.command(Command::Answer {
                 call,
                 answer: Err(failure),
@@ -30,6 +31,7 @@ impl Session {
                 self.answer_started(call, &turn.id, first_sequence);
                 let flow = turn.resume(
                     request.tool_results,
+                    request.decisions,
                     request.content,
                     request.deadline,
                     &mut self.context(now),
@@ -69,21 +71,23 @@ impl Session {
         });
     }
 
-    fn check_start(&self, request: &TurnRequest) -> Result<(), Failure> {
+    fn check_start(&self, request: &TurnRequest, now: Instant) -> Result<(), Failure> {
         if self.draining {
             return Err(Failure::shutting_down());
         }
         self.check_content(&request.content)?;
+        self.check_names(&request.options)?;
         for result in &request.tool_results {
             self.check_result(result)?;
         }
         match &self.state {
-            State::Active(turn) if turn.is_paused() && !request.tool_results.is_empty() => {
-                self.check_results(turn, request)
+            State::Active(turn) if turn.is_paused() && answers(request) => {
+                self.check_results(turn, request, now)
             }
             State::Active(turn) => {
                 let text = if turn.is_paused() {
-                    "the turn before waits for tool results: send them in tool_results, or cancel it"
+                    "the turn before waits for tool results or approvals: send them in \
+                     tool_results or approval_decisions, or cancel it"
                 } else {
                     "another turn runs in this session"
                 };
@@ -91,6 +95,16 @@ impl Session {
             }
             State::Idle => self.check_opening(request),
         }
+    }
+
+    /// Refuses a client's tool that has the name of one of the agent's own.
+    fn check_names(&self, options: &TurnOptions) -> Result<(), Failure> {
+        let mut names = options.client_tools.iter().map(|tool| &tool.name);
+        let Some(name) = names.find(|name| self.tools.find(name).is_some()) else {
+            return Ok(());
+        };
+        let text = format!("must not have the name of a tool of the agent's own: {name}");
+        Err(Failure::invalid("options.client_tools", text))
     }
 
     fn check_content(&self, content: &[Block]) -> Result<(), Failure> {
@@ -116,6 +130,9 @@ impl Session {
                 "messages",
                 "must be empty for a session that has a history of its own",
             ));
+        }
+        if let Some(decision) = request.decisions.first() {
+            return Err(not_asked(&decision.approval_id));
         }
         // A caller that keeps the history may bring the results apart from it.
         let mut open: Vec<&str> = request.messages.last().map_or_else(Vec::new, |message| {
@@ -144,11 +161,16 @@ impl Session {
     }
 
     /// Checks what a paused turn is to go on with.
-    fn check_results(&self, turn: &Turn, request: &TurnRequest) -> Result<(), Failure> {
+    fn check_results(
+        &self,
+        turn: &Turn,
+        request: &TurnRequest,
+        now: Instant,
+    ) -> Result<(), Failure> {
         if !request.messages.is_empty() {
             return Err(Failure::invalid(
                 "messages",
-                "must be empty when the turn before waits for tool results",
+                "must be empty when the turn before waits for tool results or approvals",
             ));
         }
         let mut seen: Vec<&str> = Vec::new();
@@ -159,7 +181,18 @@ impl Session {
             }
             seen.push(call_id);
         }
-        if !request.content.is_empty() && seen.len() < turn.open_call_count() {
+        let mut decided: Vec<&str> = Vec::new();
+        for decision in &request.decisions {
+            turn.check_decision(decision, now)?;
+            if decided.contains(&&*decision.approval_id) {
+                return Err(not_asked(&decision.approval_id));
+            }
+            decided.push(&decision.approval_id);
+        }
+        // What is approved is to be run yet.
+        let approved = request.decisions.iter().any(|decision| decision.approved);
+        let settled = seen.len() + decided.len();
+        if !request.content.is_empty() && (approved || settled < turn.open_call_count()) {
             let text = "must be empty until every tool call of the turn has its result";
             return Err(Failure::invalid("prompt", text));
         }
@@ -193,6 +226,11 @@ impl Session {
         };
         self.out.command(Command::AnswerCancel { call, answer });
     }
+}
+
+/// True for what brings a paused turn forward.
+fn answers(request: &TurnRequest) -> bool {
+    !request.tool_results.is_empty() || !request.decisions.is_empty()
 }
 
 /// True for a message of which nothing can be sent.

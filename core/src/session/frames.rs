@@ -10,8 +10,8 @@ use crate::{
     input::{Frame, FrameBody, StreamId},
     limits::MAX_MESSAGE_BLOCKS,
     options::TurnOptions,
-    tool::ToolResult,
-    turn::{Ending, Match},
+    tool::{Decision, ToolResult},
+    turn::{Ending, Match, not_asked},
 };
 
 /// What was done with a frame.
@@ -58,6 +58,7 @@ impl Session {
             FrameBody::Setup => self.accept(id, Receipt::new(FrameOutcome::Applied, None)),
             FrameBody::UserInput(input) => self.take_input(stream, id, input, now),
             FrameBody::ToolResult(result) => self.take_tool_result(stream, id, result, now),
+            FrameBody::Decision(decision) => self.take_decision(stream, id, decision, now),
             FrameBody::Interrupt {
                 turn_id,
                 discard_output,
@@ -147,12 +148,38 @@ impl Session {
                     turn.wait_for_rest(ctx)
                 });
             }
+            Match::NotIts => self.reject(frame_id, not_pending(&result.call_id)),
             Match::Answered => self.take_late(frame_id, turn_id, &result.call_id),
             Match::Unknown => match self.turn_of_call(&result.call_id) {
                 Some(turn_id) => self.take_late(frame_id, Some(turn_id), &result.call_id),
                 None => self.reject(frame_id, not_pending(&result.call_id)),
             },
         }
+    }
+
+    fn take_decision(
+        &mut self,
+        stream: StreamId,
+        frame_id: Option<String>,
+        decision: Decision,
+        now: Instant,
+    ) {
+        let State::Active(turn) = &self.state else {
+            return self.reject(frame_id, not_asked(&decision.approval_id));
+        };
+        if let Err(failure) = turn.check_decision(&decision, now) {
+            return self.reject(frame_id, failure);
+        }
+        if turn.is_paused() && self.draining {
+            return self.reject(frame_id, Failure::shutting_down());
+        }
+        let turn_id = Some(Arc::clone(&turn.id));
+        self.accept(frame_id, Receipt::new(FrameOutcome::Applied, turn_id));
+        self.drive(now, |turn, ctx| {
+            turn.continue_for(stream, ctx);
+            turn.decide(decision, ctx);
+            turn.wait_for_rest(ctx)
+        });
     }
 
     /// Refuses a tool result that is too large.

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     history::{History, Repair},
+    input::Input,
     message::Block,
     saved::{Changes, Kept, Saved},
     turn::Turn,
@@ -32,8 +33,9 @@ pub(super) struct Unsaved {
 impl Session {
     /// Goes on with a session that was kept, and tells what was wrong with its history.
     ///
-    /// A turn in which the model spoke ends as incomplete with what was told of it; one that
-    /// waits for client tools is paused; then what was queued begins. Of `setup` the seed, the
+    /// A turn in which the model spoke, or only the server's tools ran, ends as incomplete with
+    /// what was told of it; one that waits for client tools or consent is paused; then what was
+    /// queued begins. Of `setup` the seed, the
     /// settings and the messages do not count.
     pub fn restore(setup: Setup, kept: Kept, now: Instant) -> (Self, BTreeSet<Repair>) {
         let Kept {
@@ -61,6 +63,8 @@ impl Session {
             streams: BTreeMap::new(),
             draining: false,
             held: false,
+            tools: setup.tools,
+            remembered: state.remembered.clone(),
             ids: Ids::restore(&state, setup.clock),
             out: Outbox::restore(last_sequence, state.turn_sequence),
             unsaved: Unsaved {
@@ -126,9 +130,38 @@ impl Session {
             queue: self.queue.iter().map(UserMessage::save).collect(),
             unfinished: parts.map(<[String]>::to_vec).collect(),
             view: self.history.view(),
+            remembered: self.remembered.clone(),
             ..Saved::default()
         };
         self.ids.save(&mut saved);
         saved
+    }
+}
+
+/// False for what changes the state only where it is told: the course of a model call.
+pub(super) fn changes_state(input: &Input) -> bool {
+    match input {
+        // A shutdown changes no more than what it tells of: inputs that it refuses.
+        Input::ModelOpened { .. }
+        | Input::ModelWaits(_)
+        | Input::ModelAllowed { .. }
+        | Input::Tools(_)
+        | Input::ToolProgress { .. }
+        | Input::Model { .. }
+        | Input::ModelHeld(_)
+        | Input::Tick
+        | Input::Shutdown => false,
+        Input::Start { .. }
+        | Input::StreamOpened(_)
+        | Input::Frame { .. }
+        | Input::InputClosed(_)
+        | Input::StreamGone { .. }
+        | Input::ModelEnded(_)
+        | Input::ModelRefused(_)
+        | Input::ToolFinished { .. }
+        | Input::ModelFailed { .. }
+        | Input::Cancel { .. }
+        | Input::Kill
+        | Input::Fault => true,
     }
 }

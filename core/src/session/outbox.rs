@@ -6,7 +6,7 @@ use crate::{
     clock::Clock,
     command::Command,
     event::{Event, Payload},
-    input::StepId,
+    input::{RunId, StepId},
     message::Origin,
     saved::{CallChange, CallState, Saved},
     tool::ToolCall,
@@ -97,7 +97,8 @@ impl Outbox {
     }
 }
 
-/// True for a piece of the model's output, of which the log alone is kept until its step ends.
+/// True for a piece of the model's output or of a tool's progress, of which the log alone is kept
+/// until the step ends.
 fn is_output(payload: &Payload) -> bool {
     match payload {
         Payload::BlockStarted(_)
@@ -107,12 +108,15 @@ fn is_output(payload: &Payload) -> bool {
         | Payload::CitationDelta(_)
         | Payload::ImageDelta(_)
         | Payload::BlockCompleted(_) => true,
+        Payload::ToolCallUpdate(update) => !update.progress.is_empty(),
         Payload::FrameAccepted(_)
         | Payload::FrameRejected { .. }
         | Payload::TurnStarted { .. }
         | Payload::StepStarted { .. }
         | Payload::StepCompleted(_)
         | Payload::ToolCall(_)
+        | Payload::ApprovalRequest(_)
+        | Payload::ApprovalResolved(_)
         | Payload::ToolCallsCancelled(_)
         | Payload::Guardrail(_)
         | Payload::Interrupted(_)
@@ -129,6 +133,8 @@ pub(crate) struct Ids {
     turns: u64,
     messages: u64,
     steps: u64,
+    approvals: u64,
+    runs: u64,
     clock: Clock,
 }
 
@@ -139,6 +145,8 @@ impl Ids {
             turns: 0,
             messages: 0,
             steps: 0,
+            approvals: 0,
+            runs: 0,
             clock,
         }
     }
@@ -150,6 +158,8 @@ impl Ids {
             turns: saved.turns,
             messages: saved.messages,
             steps: saved.steps,
+            approvals: saved.approvals,
+            runs: saved.runs,
             clock,
         }
     }
@@ -159,6 +169,8 @@ impl Ids {
         saved.turns = self.turns;
         saved.messages = self.messages;
         saved.steps = self.steps;
+        saved.approvals = self.approvals;
+        saved.runs = self.runs;
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -194,6 +206,16 @@ impl Ids {
     pub(crate) fn step(&mut self) -> StepId {
         self.steps += 1;
         StepId(self.steps)
+    }
+
+    pub(crate) fn run(&mut self) -> RunId {
+        self.runs += 1;
+        RunId(self.runs)
+    }
+
+    pub(crate) fn approval(&mut self) -> String {
+        self.approvals += 1;
+        format!("approval_{}_{}", self.seed, self.approvals)
     }
 
     pub(crate) fn origin(&mut self, turn_id: &str, now: Instant) -> Origin {

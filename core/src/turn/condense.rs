@@ -15,9 +15,8 @@ use crate::{
     event::{Payload, StopReason},
     history::History,
     message::{Block, Marking, Message, Role},
-    model::{ModelEvent, ModelMetadata, ModelRequest},
+    model::{ModelEvent, ModelMetadata, ModelRequest, ReplyForm},
     options::TurnOptions,
-    usage::Usage,
 };
 
 /// What the model is told of a summary.
@@ -73,12 +72,22 @@ impl Turn {
         if !self.budget.has_more_than(needed) {
             return false;
         }
+        let options = self.summary_options(summary, instructions);
+        let price = self.price(options.model_id.as_deref(), ctx);
+        let cost = price.map(|price| price.most(input_tokens, max_tokens));
+        if !self.budget.has_more_cost_than(cost) {
+            return false;
+        }
         let id = ctx.ids.step();
         let max_tokens = Some(summary.max_tokens.get());
         ctx.out.command(Command::CallModel {
             step: id,
             request: Box::new(ModelRequest {
-                options: Arc::new(self.summary_options(summary, instructions)),
+                options: Arc::new(options),
+                tools: Vec::new(),
+                tool_choice: None,
+                reply_form: ReplyForm::Native,
+                input_tokens,
                 max_tokens,
                 messages: vec![Arc::new(Message::user(vec![Block::Text(request)]))],
                 deadline: Some(self.deadline()),
@@ -91,6 +100,7 @@ impl Turn {
                 max_tokens,
                 ..Reservation::default()
             },
+            price,
             input_tokens,
             max_output_bytes: ctx.limits.max_output_bytes,
             held: ctx.held,
@@ -135,6 +145,10 @@ impl Turn {
         };
         match condensing.step.take(event, ctx.now, &mut |_, _| {}) {
             Ok(Progress::Goes | Progress::Spent) => None,
+            Ok(Progress::WantsMore) => {
+                ctx.out.command(Command::Extend(condensing.step.id()));
+                None
+            }
             Ok(Progress::Complete) | Err(_) => self.end_condensing(ctx),
         }
     }
@@ -161,7 +175,7 @@ impl Turn {
                 ctx.out.command(Command::FinishModel(step.id()));
             }
             let outcome = step.conclude();
-            self.pay(&outcome.usage);
+            self.pay(step.id(), outcome.usage, ctx);
             self.note_metadata(outcome.metadata, ctx);
             summary_text(outcome.stop.reason, step.blocks())
         } else {
@@ -196,12 +210,7 @@ impl Turn {
         if !step.is_over() {
             ctx.out.command(Command::AbortModel(step.id()));
         }
-        self.pay(&step.estimate());
-    }
-
-    fn pay(&mut self, usage: &Usage) {
-        self.budget.settle(usage);
-        self.answer.usage.add(usage);
+        self.pay(step.id(), step.estimate(), ctx);
     }
 
     fn note_metadata(&mut self, metadata: ModelMetadata, ctx: &mut Context<'_>) {
@@ -233,6 +242,7 @@ fn summary_text(reason: StopReason, blocks: Vec<Block>) -> Option<String> {
         | StopReason::MalformedModelOutput
         | StopReason::MalformedToolUse
         | StopReason::ContextWindowExceeded
+        | StopReason::ApprovalRequired
         | StopReason::MaxSteps
         | StopReason::BudgetExceeded
         | StopReason::Interrupted

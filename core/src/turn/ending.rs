@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Phase, Turn, tools};
+use super::{Context, Phase, Turn};
 use crate::{
     command::Command,
     error::{Failure, Reason},
@@ -46,9 +46,9 @@ impl Ending {
         Self::new(TurnStatus::Completed, stop_reason, None, Keep::Sent)
     }
 
-    /// The turn waits for tool results.
+    /// The turn waits for tool results or consent; which, its stage says.
     pub(crate) fn paused() -> Self {
-        Self::new(TurnStatus::Paused, tools::PAUSED, None, Keep::Words)
+        Self::new(TurnStatus::Paused, StopReason::ToolUse, None, Keep::Words)
     }
 
     /// An error ends the turn; it counts as cut off when output of the step was sent.
@@ -222,8 +222,11 @@ impl Turn {
         if !step.is_over() {
             ctx.out.command(Command::AbortModel(step.id()));
         }
-        self.record(&step, step.estimate());
-        let blocks = step.blocks();
+        self.record(&step, step.estimate(), ctx);
+        let mut blocks = step.blocks();
+        for block in &mut blocks {
+            super::name_executor(block, &self.tools);
+        }
         if !blocks.is_empty() {
             let message = Arc::new(Message {
                 role: Role::Assistant,
@@ -250,12 +253,12 @@ impl Turn {
     }
 }
 
-/// What the model is told of calls that the end of their turn left open.
+/// Why calls that the end of their turn left open have no result, as the model is told.
 fn close_text(ending: &Ending) -> &'static str {
     match ending.status {
-        TurnStatus::Interrupted => "not known: the user interrupted before the result came",
-        TurnStatus::Cancelled => "not known: the turn was cancelled before the result came",
-        TurnStatus::Failed => "not known: the turn failed before the result came",
-        TurnStatus::Running | TurnStatus::Paused | TurnStatus::Completed => "no result",
+        TurnStatus::Interrupted => "the user interrupted",
+        TurnStatus::Cancelled => "the turn was cancelled",
+        TurnStatus::Failed => "the turn failed",
+        TurnStatus::Running | TurnStatus::Paused | TurnStatus::Completed => "the turn ended",
     }
 }

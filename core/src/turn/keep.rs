@@ -1,6 +1,6 @@
 //! What of a turn is kept, and how it goes on, or ends, from that.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Clock, Context, Ending, Flow, Phase, Turn, condense::Condensing, step::Step, tools::Pending,
@@ -19,7 +19,8 @@ impl Turn {
     /// One in which the model spoke ends: nobody can go on with that call, and to make it again
     /// would say again what was said. `output` is what was told of it, and is left out where a
     /// damaged history has lost the words that it answers. A turn whose calls the history has lost
-    /// ends, too, since their results would answer nothing.
+    /// ends, too, since their results would answer nothing. What the server ran is told to be
+    /// unknown and not run again; a turn that waited for that alone ends.
     pub(crate) fn restore(
         session_id: Arc<str>,
         saved: saved::Turn,
@@ -28,9 +29,12 @@ impl Turn {
     ) -> (Self, Flow) {
         let clocks = *ctx.ids.clock();
         let index = saved.steps_started.saturating_sub(1);
+        let price = ctx.agent.prices.find(saved.called_model(ctx.settings));
+        let mut lost = Vec::new();
         let (phase, flow) = match saved.phase {
             saved::Phase::Condensing { input_tokens } => {
-                let step = Step::lost(ctx.ids.step(), index, input_tokens, output, ctx.now);
+                let id = ctx.ids.step();
+                let step = Step::lost(id, index, price, input_tokens, output, ctx.now);
                 let condensing = Box::new(Condensing::lost(step));
                 (Phase::Condensing(condensing), Some(Ending::lost()))
             }
@@ -38,7 +42,8 @@ impl Turn {
                 let last = ctx.history.messages().last();
                 let is_asked = last.is_some_and(|last| last.role == Role::User);
                 let output = if is_asked { output } else { Vec::new() };
-                let step = Step::lost(ctx.ids.step(), index, input_tokens, output, ctx.now);
+                let id = ctx.ids.step();
+                let step = Step::lost(id, index, price, input_tokens, output, ctx.now);
                 (Phase::Calling(Box::new(step)), Some(Ending::lost()))
             }
             saved::Phase::Waiting {
@@ -47,8 +52,10 @@ impl Turn {
                 is_paused,
             } => {
                 let since = clocks.instant_at(since);
-                let pending = Pending::restore(calls, since, &clocks);
-                let flow = if !pending.is_asked_by(ctx.history) {
+                let (pending, was_lost) = Pending::restore(calls, since, ctx.now, &clocks);
+                lost = was_lost;
+                let is_over = pending.is_answered() || !pending.is_asked_by(ctx.history);
+                let flow = if is_over {
                     Some(Ending::lost())
                 } else {
                     (!is_paused).then(Ending::paused)
@@ -64,6 +71,7 @@ impl Turn {
             id: saved.id,
             stream: None,
             session_id,
+            tools: ctx.tools.allowed(&saved.options.allowed_tools),
             options: saved.options,
             phase,
             clock: Clock {
@@ -81,7 +89,11 @@ impl Turn {
                 .collect(),
             made: saved.made,
             answer: saved.answer,
+            faulty_steps: saved.faulty_steps,
+            repairs: saved.repairs,
+            given_up: BTreeSet::new(),
         };
+        turn.tell_lost(&lost, ctx);
         (turn, flow)
     }
 
@@ -120,6 +132,8 @@ impl Turn {
             },
             answer: self.answer.clone(),
             phase,
+            faulty_steps: self.faulty_steps,
+            repairs: self.repairs,
         }
     }
 

@@ -124,9 +124,15 @@ impl Turn {
     /// Estimated tokens of the next model call's input.
     pub(super) fn input_estimate(&self, history: &History) -> u64 {
         let steering = self.steering.iter().flat_map(|message| &message.content);
-        budget::estimate_options(&self.options)
+        self.options_estimate()
             .saturating_add(history.sent_estimate())
             .saturating_add(budget::estimate_input(steering))
+    }
+
+    /// Estimated tokens of what each call is sent besides the conversation.
+    fn options_estimate(&self) -> u64 {
+        let of_server = self.tools.iter().map(|tool| &*tool.spec);
+        budget::estimate_options(&self.options).saturating_add(budget::estimate_tools(of_server))
     }
 
     /// Remembers the provider's count of a step's input and of the answer to it.
@@ -138,8 +144,9 @@ impl Turn {
             .cache_read_tokens
             .saturating_add(usage.cache_write_tokens);
         let said = usage.input_tokens.saturating_add(usage.output_tokens);
-        let options = budget::estimate_options(&self.options);
-        let estimate = options.saturating_add(ctx.history.sent_estimate());
+        let estimate = self
+            .options_estimate()
+            .saturating_add(ctx.history.sent_estimate());
         ctx.history
             .remember_count(said.saturating_add(cached), estimate);
     }

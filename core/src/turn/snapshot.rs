@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Phase, Turn};
+use super::{Phase, Turn, tools::Pending};
 use crate::{
     event::{StopReason, TurnResult, TurnStatus},
     message::{Marking, Message, Role},
@@ -11,16 +11,16 @@ use crate::{
 impl Turn {
     /// How the turn stands, without changing it.
     pub(crate) fn snapshot(&self, last_sequence: u64, now: Instant) -> TurnResult {
-        let (status, message, pending) = match &self.phase {
+        let (status, message, waiting) = match &self.phase {
             Phase::Paused { pending, .. } => (
                 TurnStatus::Paused,
                 self.answer.message.clone(),
-                pending.open_calls(),
+                Some(pending),
             ),
             Phase::AwaitingTools(pending) => (
                 TurnStatus::Running,
                 self.answer.message.clone(),
-                pending.open_calls(),
+                Some(pending),
             ),
             Phase::Calling(step) => {
                 let blocks = step.blocks();
@@ -35,14 +35,20 @@ impl Turn {
                 (
                     TurnStatus::Running,
                     message.or_else(|| self.answer.message.clone()),
-                    Vec::new(),
+                    None,
                 )
             }
             Phase::Between | Phase::Condensing(_) => {
-                (TurnStatus::Running, self.answer.message.clone(), Vec::new())
+                (TurnStatus::Running, self.answer.message.clone(), None)
             }
         };
-        let stop_reason = (status == TurnStatus::Paused).then_some(StopReason::ToolUse);
+        let asks = waiting.is_some_and(Pending::asks);
+        let waits_for = if asks {
+            StopReason::ApprovalRequired
+        } else {
+            StopReason::ToolUse
+        };
+        let stop_reason = (status == TurnStatus::Paused).then_some(waits_for);
         let mut metrics = self.answer.metrics.clone();
         metrics.total = now.saturating_duration_since(self.clock.received);
         TurnResult {
@@ -53,7 +59,9 @@ impl Turn {
             stop_detail: self.answer.stop_detail.clone(),
             message,
             intermediate_messages: self.intermediate_messages(),
-            pending_tool_calls: pending,
+            pending_tool_calls: waiting.map(Pending::open_calls).unwrap_or_default(),
+            pending_approvals: waiting.map(Pending::requests).unwrap_or_default(),
+            output_json: self.answer.output_json.clone(),
             usage: self.answer.usage.clone(),
             metrics,
             guardrails: self.answer.guardrails.clone(),

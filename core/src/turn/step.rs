@@ -16,6 +16,7 @@ use crate::{
     limits::{Limits, after},
     message::Block,
     model::{MessageStop, ModelEvent, ModelMetadata},
+    price::Price,
     usage::Usage,
 };
 
@@ -30,6 +31,9 @@ pub(super) struct Step {
     id: StepId,
     index: u32,
     reservation: Reservation,
+    price: Option<Price>,
+    /// Output tokens after which a shared budget is asked for more.
+    allowed_tokens: Option<u64>,
     input_tokens: u64,
     assembler: Assembler,
     link: Link,
@@ -51,6 +55,7 @@ pub(super) struct Opening {
     pub(super) id: StepId,
     pub(super) index: u32,
     pub(super) reservation: Reservation,
+    pub(super) price: Option<Price>,
     pub(super) input_tokens: u64,
     pub(super) max_output_bytes: usize,
     pub(super) held: bool,
@@ -65,11 +70,15 @@ pub(super) enum Progress {
     Complete,
     /// The turn's tokens are used up.
     Spent,
+    /// What a shared budget allowed is used up.
+    WantsMore,
 }
 
 /// What connects us with the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
+    /// A budget that several turns share has to allow the call, which is not sent.
+    Waiting,
     /// The call was sent.
     Asked,
     /// The provider took it.
@@ -102,6 +111,8 @@ impl Step {
             id: opening.id,
             index: opening.index,
             reservation: opening.reservation,
+            price: opening.price,
+            allowed_tokens: None,
             input_tokens: opening.input_tokens,
             assembler: Assembler::new(
                 format!("{turn_id}/{}", opening.index),
@@ -123,6 +134,7 @@ impl Step {
     pub(super) fn lost(
         id: StepId,
         index: u32,
+        price: Option<Price>,
         input_tokens: u64,
         output: Vec<Block>,
         now: Instant,
@@ -131,6 +143,8 @@ impl Step {
             id,
             index,
             reservation: Reservation::default(),
+            price,
+            allowed_tokens: None,
             input_tokens,
             assembler: Assembler::of(output),
             link: Link::Ended,
@@ -167,6 +181,36 @@ impl Step {
         self.reservation.clamped
     }
 
+    /// A shared budget lets the call go on so far.
+    pub(super) fn allow(
+        &mut self,
+        max_tokens: Option<u32>,
+        watched_tokens: Option<u64>,
+        now: Instant,
+    ) {
+        if self.link == Link::Waiting {
+            self.link = Link::Asked;
+            self.quiet_since = now;
+        }
+        if max_tokens.is_some() {
+            self.reservation.max_tokens = max_tokens;
+            self.reservation.clamped = true;
+        }
+        self.allowed_tokens = watched_tokens;
+    }
+
+    /// The call is not sent before a shared budget allows it.
+    pub(super) fn wait(&mut self) {
+        if self.link == Link::Asked {
+            self.link = Link::Waiting;
+        }
+    }
+
+    /// True until the provider took the call.
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(self.link, Link::Asked | Link::Waiting)
+    }
+
     /// The provider took the call.
     pub(super) fn open(&mut self) {
         self.link = Link::Taken;
@@ -175,7 +219,7 @@ impl Step {
     /// The call is over, well or not; nothing is left to be closed.
     pub(super) fn close(&mut self) {
         self.link = match self.link {
-            Link::Asked | Link::Refused => Link::Refused,
+            Link::Waiting | Link::Asked | Link::Refused => Link::Refused,
             Link::Taken | Link::Ended => Link::Ended,
         };
     }
@@ -238,15 +282,18 @@ impl Step {
             }
             ModelEvent::Metadata(metadata) => self.metadata = Some(metadata),
         }
-        let spent = self.stop.is_none()
-            && self
-                .reservation
-                .watched_tokens
-                .is_some_and(|most| estimate_tokens(self.assembler.size_bytes()) > most);
+        let speaks = self.stop.is_none();
+        let output_tokens = estimate_tokens(self.assembler.size_bytes());
+        let is_over = |most: u64| speaks && output_tokens > most;
+        let spent = self.reservation.watched_tokens.is_some_and(is_over);
+        // Asked once for each piece that is allowed.
+        let wants_more = self.allowed_tokens.take_if(|most| is_over(*most)).is_some();
         Ok(if self.stop.is_some() && self.metadata.is_some() {
             Progress::Complete
         } else if spent {
             Progress::Spent
+        } else if wants_more {
+            Progress::WantsMore
         } else {
             Progress::Goes
         })
@@ -309,14 +356,15 @@ impl Step {
         if let Some(metadata) = &self.metadata {
             return self.counted(metadata);
         }
-        if self.link == Link::Refused {
+        if matches!(self.link, Link::Waiting | Link::Refused) {
             return Usage {
                 model_calls: 1,
+                cost: self.price.map(|_| 0),
                 ..Usage::default()
             };
         }
         let output_tokens = estimate_tokens(self.assembler.size_bytes());
-        Usage {
+        self.priced(Usage {
             input_tokens: self.input_tokens,
             output_tokens,
             total_tokens: self.input_tokens.saturating_add(output_tokens),
@@ -324,21 +372,29 @@ impl Step {
             tool_calls: self.assembler.provider_calls(),
             estimated: true,
             ..Usage::default()
+        })
+    }
+
+    fn priced(&self, usage: Usage) -> Usage {
+        Usage {
+            cost: self.price.map(|price| price.of(&usage)),
+            ..usage
         }
     }
 
     /// What the call cost as the provider counts it.
     fn counted(&self, metadata: &ModelMetadata) -> Usage {
-        Usage {
+        self.priced(Usage {
             model_calls: 1,
             tool_calls: self.assembler.provider_calls(),
             ..metadata.usage.clone()
-        }
+        })
     }
 
     /// When the model is late.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
-        if self.held {
+        // Nobody listens, or nobody was asked.
+        if self.held || self.link == Link::Waiting {
             return None;
         }
         let wait = match self.awaited() {

@@ -1,37 +1,28 @@
-//! The wait for client tools: which calls are out, what came back, and what is late.
+//! The wait for tools: which calls are out, what came back, and what is late.
 
-use std::{sync::Arc, time::Instant};
+mod check;
+mod consent;
+mod pending;
+mod runs;
 
-use serde_json::Value;
+use std::time::Instant;
 
-use super::{Context, Ending, Flow, Phase, Turn};
+pub(crate) use self::consent::not_asked;
+use self::{
+    check::Checked,
+    pending::{PendingCall, Stage},
+};
+pub(super) use self::{check::shortened, pending::Pending};
+use super::{Context, Ending, Flow, Phase, Turn, output::Reply};
 use crate::{
-    clock::Clock,
     error::{Failure, Reason},
     event::{Payload, StopReason},
-    history::History,
     input::StreamId,
     limits::{MAX_CLIENT_TOOL_TIMEOUT, after},
     message::{Block, Message},
-    options::TurnOptions,
-    saved::{self, CallState},
-    tool::{ToolCall, ToolResult},
+    saved::CallState,
+    tool::{CallStatus, Executor, ToolCall, ToolResult},
 };
-
-/// Calls of one step that wait for their results.
-#[derive(Debug)]
-pub(super) struct Pending {
-    calls: Vec<PendingCall>,
-    since: Instant,
-}
-
-#[derive(Debug)]
-struct PendingCall {
-    call: ToolCall,
-    result: Option<ToolResult>,
-    /// When its result is no longer waited for; `None` for one that was not handed out.
-    deadline: Option<Instant>,
-}
 
 /// How a result met its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,110 +31,99 @@ pub(crate) enum Match {
     Open,
     /// The call was answered before.
     Answered,
+    /// The call is not the client's to answer.
+    NotIts,
     /// There is no such call.
     Unknown,
-}
-
-impl Pending {
-    /// Calls without a result, in the model's order.
-    pub(super) fn open_calls(&self) -> Vec<ToolCall> {
-        self.open().cloned().collect()
-    }
-
-    fn open(&self) -> impl Iterator<Item = &ToolCall> {
-        self.waiting().map(|pending| &pending.call)
-    }
-
-    fn waiting(&self) -> impl Iterator<Item = &PendingCall> {
-        self.calls.iter().filter(|pending| pending.result.is_none())
-    }
-
-    pub(super) fn since(&self) -> Instant {
-        self.since
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.waiting().filter_map(|pending| pending.deadline).min()
-    }
-
-    /// Takes up calls that were kept.
-    pub(super) fn restore(calls: Vec<saved::Pending>, since: Instant, clock: &Clock) -> Self {
-        let calls = calls.into_iter().map(|saved::Pending { call, result }| {
-            let deadline = call.expires.map(|expires| clock.instant_at(expires));
-            PendingCall {
-                call,
-                result,
-                deadline,
-            }
-        });
-        Self {
-            calls: calls.collect(),
-            since,
-        }
-    }
-
-    /// True when the history ends with these calls.
-    pub(super) fn is_asked_by(&self, history: &History) -> bool {
-        let last = history.messages().last();
-        let asked = last.into_iter().flat_map(|message| message.open_calls());
-        let pending = self.calls.iter().map(|pending| &pending.call.id);
-        asked.map(|call| &call.id).eq(pending)
-    }
-
-    pub(super) fn save(&self) -> Vec<saved::Pending> {
-        let calls = self.calls.iter().map(|pending| saved::Pending {
-            call: pending.call.clone(),
-            result: pending.result.clone(),
-        });
-        calls.collect()
-    }
-
-    pub(super) fn is_overdue(&self, now: Instant) -> bool {
-        self.deadline().is_some_and(|deadline| deadline <= now)
-    }
-
-    pub(super) fn into_results(self) -> Vec<ToolResult> {
-        self.calls
-            .into_iter()
-            .filter_map(|pending| pending.result)
-            .collect()
-    }
 }
 
 impl Turn {
     /// Hands the calls of a message out, and answers at once those that cannot run.
     pub(super) fn dispatch_tools(&mut self, message: &Message, ctx: &mut Context<'_>) -> Flow {
-        let mut calls = Vec::new();
-        for call in message.open_calls() {
-            let mut call = call.clone();
-            let mut deadline = None;
-            let result = match check(&call, &self.options) {
-                Ok(timeout) => {
-                    let timeout = timeout.unwrap_or(ctx.limits.client_tool_timeout);
-                    let expires = after(ctx.now, timeout.min(MAX_CLIENT_TOOL_TIMEOUT));
-                    deadline = Some(expires);
-                    call.expires = Some(ctx.ids.clock().system_at(expires));
-                    ctx.out.note_call(&self.id, &call, CallState::Started);
-                    self.answer.usage.tool_calls += 1;
-                    self.tell(ctx, Payload::ToolCall(call.clone()));
-                    None
-                }
-                Err(text) => Some(ToolResult::error(call.id.clone(), text)),
-            };
-            calls.push(PendingCall {
-                call,
-                result,
-                deadline,
-            });
-        }
-        self.phase = Phase::AwaitingTools(Pending {
-            calls,
-            since: ctx.now,
-        });
         if let Some(message) = &self.answer.message {
-            self.made.push(Arc::clone(message));
+            self.made.push(std::sync::Arc::clone(message));
         }
+        let reply = self.take_reply(message);
+        if let Some(Reply::Fits(call_id)) = &reply {
+            return self.close_reply(call_id.clone(), ctx);
+        }
+        let mut calls = Vec::new();
+        let mut faulty = 0;
+        for call in message.open_calls() {
+            let fault = match &reply {
+                Some(Reply::Early { call_id, text } | Reply::Faulty { call_id, text })
+                    if *call_id == call.id =>
+                {
+                    Err(text.clone())
+                }
+                Some(_) | None => self.check(call),
+            };
+            faulty += usize::from(fault.is_err());
+            calls.push(self.place_call(call.clone(), fault, ctx));
+        }
+        let is_all_faulty = faulty == calls.len();
+        self.phase = Phase::AwaitingTools(Pending::new(calls, ctx.now));
+        self.faulty_steps = if is_all_faulty {
+            self.faulty_steps + 1
+        } else {
+            0
+        };
+        if let Some(Reply::Faulty { text, .. }) = reply {
+            if !self.may_repair(ctx) {
+                return Some(Ending::unfit(&text));
+            }
+        } else if self.faulty_steps >= ctx.limits.max_faulty_steps.get() {
+            return Some(Ending::completed(StopReason::MalformedToolUse));
+        }
+        self.start_runs(ctx);
+        self.tell_queued(None, ctx);
         self.wait_for_rest(ctx)
+    }
+
+    /// Decides what becomes of a call.
+    fn place_call(
+        &mut self,
+        mut call: ToolCall,
+        checked: Result<Checked, String>,
+        ctx: &mut Context<'_>,
+    ) -> PendingCall {
+        let checked = match checked {
+            Ok(checked) => checked,
+            Err(text) => {
+                let result = ToolResult::error(call.id.clone(), text);
+                self.tell_update(&call, CallStatus::Failed, Some(&result), None, ctx);
+                return PendingCall::new(call, Stage::Done(result));
+            }
+        };
+        call.executor = checked.executor;
+        let mut pending = PendingCall::new(call, Stage::Queued);
+        if checked.asks {
+            self.ask(&mut pending, &checked.spec, ctx);
+        } else {
+            self.release(&mut pending, ctx);
+        }
+        pending
+    }
+
+    /// Lets a call run that nothing stands against: the client is handed it, or it waits for a
+    /// place among those that the server runs.
+    fn release(&mut self, pending: &mut PendingCall, ctx: &mut Context<'_>) {
+        let call = &mut pending.call;
+        let made = &mut self.answer.usage.tool_calls;
+        *made = made.saturating_add(1);
+        if call.executor == Executor::Server {
+            pending.stage = Stage::Queued;
+        } else {
+            let own = self.options.client_tool(&call.name);
+            let timeout = own
+                .and_then(|tool| tool.timeout)
+                .unwrap_or(ctx.limits.client_tool_timeout);
+            let deadline = after(ctx.now, timeout.min(MAX_CLIENT_TOOL_TIMEOUT));
+            call.expires = Some(ctx.ids.clock().system_at(deadline));
+            ctx.out.note_call(&self.id, call, CallState::Started);
+            pending.stage = Stage::Out { deadline };
+        }
+        self.tell(ctx, Payload::ToolCall(pending.call.clone()));
     }
 
     /// Goes on when every call is answered; else waits, or pauses where nobody is there to answer.
@@ -156,14 +136,15 @@ impl Turn {
         let Phase::AwaitingTools(pending) = &self.phase else {
             return None;
         };
-        if pending.open().next().is_some() {
-            return (!ctx.live).then(Ending::paused);
+        if !pending.is_answered() {
+            let nobody_acts = !ctx.live && pending.running() == 0;
+            return nobody_acts.then(Ending::paused);
         }
-        let Phase::AwaitingTools(pending) = std::mem::replace(&mut self.phase, Phase::Between)
+        let Phase::AwaitingTools(mut pending) = std::mem::replace(&mut self.phase, Phase::Between)
         else {
             return None;
         };
-        self.answer.metrics.waiting_time += ctx.now.saturating_duration_since(pending.since);
+        self.note_times(&mut pending, ctx.now);
         let origin = ctx.ids.origin(&self.id, ctx.now);
         let told = ctx
             .history
@@ -179,21 +160,26 @@ impl Turn {
         self.call_model(ctx)
     }
 
+    /// Tells the time in which the server's tools ran from that in which others were waited for.
+    fn note_times(&mut self, pending: &mut Pending, now: Instant) {
+        let (ran, waited) = pending.take_times(now);
+        self.answer.metrics.tool_time += ran;
+        self.answer.metrics.waiting_time += waited;
+    }
+
     /// How a result for `call_id` would be met.
     pub(crate) fn match_result(&self, call_id: &str) -> Match {
         let (Phase::AwaitingTools(pending) | Phase::Paused { pending, .. }) = &self.phase else {
             return Match::Unknown;
         };
-        match pending
-            .calls
-            .iter()
-            .find(|pending| pending.call.id == call_id)
-        {
-            Some(PendingCall { result: None, .. }) => Match::Open,
-            Some(PendingCall {
-                result: Some(_), ..
-            }) => Match::Answered,
+        let mut calls = pending.calls.iter();
+        match calls.find(|pending| pending.call.id == call_id) {
             None => Match::Unknown,
+            Some(PendingCall { stage, .. }) => match stage {
+                Stage::Out { .. } => Match::Open,
+                Stage::Done(_) => Match::Answered,
+                Stage::Asking { .. } | Stage::Queued | Stage::Running(_) => Match::NotIts,
+            },
         }
     }
 
@@ -202,64 +188,81 @@ impl Turn {
         let Phase::AwaitingTools(pending) = &mut self.phase else {
             return;
         };
-        let call = pending
-            .calls
-            .iter_mut()
-            .find(|pending| pending.call.id == result.call_id && pending.result.is_none());
-        if let Some(call) = call {
-            ctx.out.note_call(&self.id, &call.call, CallState::Finished);
-            call.result = Some(result);
+        let call = pending.calls.iter_mut().find(|pending| {
+            pending.call.id == result.call_id && matches!(pending.stage, Stage::Out { .. })
+        });
+        if let Some(pending) = call {
+            ctx.out
+                .note_call(&self.id, &pending.call, CallState::Finished);
+            pending.finish(result);
         }
     }
 
     /// Bytes of results that wait for the results of other calls.
     pub(super) fn result_bytes(&self) -> usize {
-        match &self.phase {
-            Phase::AwaitingTools(pending) | Phase::Paused { pending, .. } => pending
-                .calls
-                .iter()
-                .filter_map(|call| call.result.as_ref())
-                .map(ToolResult::size_bytes)
-                .sum(),
-            Phase::Between | Phase::Calling(_) | Phase::Condensing(_) => 0,
-        }
+        self.pending().map_or(0, Pending::result_bytes)
     }
 
-    /// Number of calls that wait for a result.
+    /// Number of calls that wait for a result or for consent.
     pub(crate) fn open_call_count(&self) -> usize {
+        self.pending().map_or(0, Pending::waiting)
+    }
+
+    fn pending(&self) -> Option<&Pending> {
         match &self.phase {
-            Phase::AwaitingTools(pending) | Phase::Paused { pending, .. } => pending.open().count(),
-            Phase::Between | Phase::Calling(_) | Phase::Condensing(_) => 0,
+            Phase::AwaitingTools(pending) | Phase::Paused { pending, .. } => Some(pending),
+            Phase::Between | Phase::Calling(_) | Phase::Condensing(_) => None,
         }
     }
 
     /// Tells the model of calls that were not answered in time, and goes on.
     pub(super) fn expire_tools(&mut self, ctx: &mut Context<'_>) -> Flow {
-        let now = ctx.now;
-        let Phase::AwaitingTools(pending) = &mut self.phase else {
+        let Phase::AwaitingTools(mut pending) = std::mem::replace(&mut self.phase, Phase::Between)
+        else {
             return None;
         };
         let mut expired = Vec::new();
-        for pending in &mut pending.calls {
-            let late = pending.deadline.is_some_and(|deadline| deadline <= now);
-            if pending.result.is_none() && late {
-                let text = "the client did not answer this call in time; its effect is not known";
-                pending.result = Some(ToolResult::error(pending.call.id.clone(), text));
-                ctx.out
-                    .note_call(&self.id, &pending.call, CallState::Unknown);
-                expired.push(pending.call.id.clone());
+        let mut is_any = false;
+        for call in &mut pending.calls {
+            if !call.is_overdue(ctx.now) {
+                continue;
+            }
+            is_any = true;
+            match std::mem::replace(&mut call.stage, Stage::Queued) {
+                Stage::Asking { request, .. } => self.expire_request(call, &request, ctx),
+                Stage::Running(run) => self.expire_run(call, &run, ctx),
+                Stage::Out { .. } => {
+                    let text =
+                        "the client did not answer this call in time; its effect is not known";
+                    call.finish(ToolResult::error(call.call.id.clone(), text));
+                    ctx.out.note_call(&self.id, &call.call, CallState::Unknown);
+                    expired.push(call.call.id.clone());
+                }
+                stage @ (Stage::Queued | Stage::Done(_)) => call.stage = stage,
             }
         }
-        if expired.is_empty() {
+        self.phase = Phase::AwaitingTools(pending);
+        if !is_any {
             return None;
         }
-        self.tell(ctx, Payload::ToolCallsCancelled(expired));
+        if !expired.is_empty() {
+            self.tell(ctx, Payload::ToolCallsCancelled(expired));
+        }
+        self.start_runs(ctx);
         self.wait_for_rest(ctx)
     }
 
-    /// No Converse stream can bring results any more: the turn pauses.
+    /// No Converse stream can bring results any more: the turn pauses, unless the server's own
+    /// tools run.
     pub(crate) fn nobody_answers(&mut self) -> Flow {
-        matches!(self.phase, Phase::AwaitingTools(_)).then(Ending::paused)
+        match &self.phase {
+            Phase::AwaitingTools(pending) if pending.running() == 0 => Some(Ending::paused()),
+            Phase::Between
+            | Phase::Condensing(_)
+            | Phase::Calling(_)
+            | Phase::AwaitingTools(_)
+            | Phase::Paused { .. } => None,
+        }
     }
 
     /// Makes a paused turn run again for a stream that brings results.
@@ -296,31 +299,56 @@ impl Turn {
         self.clock.caller_deadline = None;
         let phase = std::mem::replace(&mut self.phase, Phase::Between);
         self.phase = match phase {
-            Phase::AwaitingTools(pending) => Phase::Paused {
-                pending,
-                since: now,
-            },
+            Phase::AwaitingTools(mut pending) => {
+                // Its result tells the times so far.
+                self.note_times(&mut pending, now);
+                Phase::Paused {
+                    pending,
+                    since: now,
+                }
+            }
             Phase::Paused { .. } | Phase::Between | Phase::Calling(_) | Phase::Condensing(_) => {
                 phase
             }
         };
     }
 
-    /// Closes the calls that wait, in the history and towards the client.
-    pub(super) fn close_calls(&mut self, text: &str, ctx: &mut Context<'_>) {
+    /// Closes the calls that wait, in the history and towards those who run them.
+    pub(super) fn close_calls(&mut self, why: &str, ctx: &mut Context<'_>) {
         let phase = std::mem::replace(&mut self.phase, Phase::Between);
-        let Phase::AwaitingTools(pending) = phase else {
+        let Phase::AwaitingTools(mut pending) = phase else {
             self.phase = phase;
             return;
         };
-        for call in pending.open() {
-            ctx.out.note_call(&self.id, call, CallState::Unknown);
+        // Those that run are told first: each millisecond counts there.
+        for call in &pending.calls {
+            if let Stage::Running(run) = &call.stage {
+                ctx.out.command(crate::Command::CancelTool(run.id));
+            }
         }
-        let open: Vec<String> = pending.open().map(|call| call.id.clone()).collect();
+        let mut open = Vec::new();
+        for call in &mut pending.calls {
+            match std::mem::replace(&mut call.stage, Stage::Queued) {
+                Stage::Asking { request, deadline } => {
+                    let is_expired = deadline <= ctx.now;
+                    self.drop_request(call, &request, is_expired, why, ctx);
+                }
+                Stage::Queued => self.drop_queued(call, why, ctx),
+                Stage::Running(run) => self.drop_run(call, &run, why, ctx),
+                Stage::Out { .. } => {
+                    ctx.out.note_call(&self.id, &call.call, CallState::Unknown);
+                    open.push(call.call.id.clone());
+                    let text = format!("not known: {why} before the result came");
+                    call.finish(ToolResult::error(call.call.id.clone(), text));
+                }
+                stage @ Stage::Done(_) => call.stage = stage,
+            }
+        }
+        self.note_times(&mut pending, ctx.now);
         let origin = ctx.ids.origin(&self.id, ctx.now);
         self.made.extend(ctx.history.answer(
             pending.into_results(),
-            text,
+            "no result",
             Vec::new(),
             Some(origin),
         ));
@@ -329,44 +357,3 @@ impl Turn {
         }
     }
 }
-
-/// Checks that a call can run: its tool is declared, its input is JSON that fits the schema.
-///
-/// Returns the tool's own timeout, or words that the model can act on.
-fn check(call: &ToolCall, options: &TurnOptions) -> Result<Option<std::time::Duration>, String> {
-    let Some(tool) = options.client_tool(&call.name) else {
-        let known: Vec<&str> = options
-            .client_tools
-            .iter()
-            .map(|tool| tool.name.as_str())
-            .collect();
-        return Err(format!(
-            "there is no tool {:?}; the tools are: {}",
-            call.name,
-            known.join(", ")
-        ));
-    };
-    let input: Value = serde_json::from_str(&call.input_json)
-        .map_err(|error| format!("the input is not valid JSON: {error}; the tool did not run"))?;
-    if !input.is_object() {
-        return Err("the input is not a JSON object; the tool did not run".to_owned());
-    }
-    tool.schema.check(&input).map_err(|faults| {
-        let faults = shortened(faults);
-        format!("the input does not fit the schema: {faults}; the tool did not run")
-    })?;
-    Ok(tool.timeout)
-}
-
-/// Keeps a text that quotes the model's input from growing with it.
-fn shortened(mut text: String) -> String {
-    const MOST_BYTES: usize = 1_000;
-    if text.len() > MOST_BYTES {
-        text.truncate(text.floor_char_boundary(MOST_BYTES));
-        text.push('…');
-    }
-    text
-}
-
-/// The stop reason of a part of a turn that waits for tools.
-pub(super) const PAUSED: StopReason = StopReason::ToolUse;

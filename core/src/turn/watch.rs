@@ -81,7 +81,7 @@ impl Turn {
             Phase::Paused { pending, .. } => pending.is_overdue(ctx.now).then(|| {
                 Ending::failed(Failure::new(
                     Reason::AnswerTimeout,
-                    "a client tool was not answered in time",
+                    "a client tool, or a question for consent, was not answered in time",
                 ))
             }),
         }

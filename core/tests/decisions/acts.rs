@@ -1,7 +1,7 @@
 //! What can happen in a life, and how likely.
 
 use std::{
-    num::{NonZeroU32, NonZeroU64},
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use taiwa_core::{
     Failure, Limits, StopReason, TurnOptions,
     context::{Policy, Settings},
     input::{FrameBody, InputPolicy},
+    tool::RunEnd,
 };
 
 /// Names that arbitrary frames have.
@@ -43,6 +44,26 @@ pub(crate) enum Act {
         id: Option<u8>,
         call: Which,
         padding: usize,
+    },
+    /// An answer to a request for consent.
+    Decide {
+        stream: u64,
+        id: Option<u8>,
+        request: Which,
+        how: How,
+        remember: bool,
+    },
+    /// A tool that the server runs has ended: one that runs, or one that was given up.
+    Finish {
+        run: Which,
+        end: RunEnd,
+        padding: usize,
+    },
+    /// A tool that the server runs says something.
+    Progress(Which),
+    /// The server's tools are all there, or those that need no consent alone.
+    Tools {
+        all: bool,
     },
     Interrupt {
         stream: u64,
@@ -97,6 +118,19 @@ pub(crate) enum Act {
         gap: u64,
     },
     Pass(u64),
+}
+
+/// How a request for consent is answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum How {
+    Approve,
+    Refuse,
+    /// With an input that fits.
+    Edit,
+    /// With an input that does not fit.
+    EditBadly,
+    /// By the digest of another request.
+    Mistake,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +194,9 @@ pub(crate) fn bounds() -> impl Strategy<Value = Limits> {
             first_event_timeout: Duration::from_secs(10),
             model_idle_timeout: Duration::from_secs(6),
             client_tool_timeout: Duration::from_secs(20),
+            tool_timeout: Duration::from_secs(8),
+            approval_timeout: Duration::from_secs(15),
+            max_concurrent_tools: const { NonZeroUsize::new(2).expect("2 is not zero") },
             max_queued_inputs: queue,
             max_input_bytes: 250,
             max_tool_result_bytes: 150,
@@ -167,6 +204,7 @@ pub(crate) fn bounds() -> impl Strategy<Value = Limits> {
             max_history_bytes: history,
             max_frame_ids: frames,
             max_kept_turns: kept,
+            ..Limits::default()
         })
 }
 
@@ -189,6 +227,8 @@ pub(crate) fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(stream, id, policy, context, more, padding)| Act::Input { stream, id, policy, context, more, padding }),
         7 => (stream(), id(), answered(), padding())
             .prop_map(|(stream, id, call, padding)| Act::Answer { stream, id, call, padding }),
+        6 => (stream(), id(), which(), how(), prop::bool::weighted(0.2)).prop_map(
+            |(stream, id, request, how, remember)| Act::Decide { stream, id, request, how, remember }),
         2 => (stream(), id(), which(), any::<bool>())
             .prop_map(|(stream, id, turn, discard)| Act::Interrupt { stream, id, turn, discard }),
         1 => (stream(), id(), other()).prop_map(|(stream, id, body)| Act::Other { stream, id, body }),
@@ -210,6 +250,12 @@ pub(crate) fn act() -> impl Strategy<Value = Act> {
         1 => stale().prop_map(|stale| Act::ModelEnded { stale }),
         1 => stale().prop_map(|stale| Act::ModelFailed { stale }),
     ];
+    let tools = prop_oneof![
+        10 => (which(), end(), padding())
+            .prop_map(|(run, end, padding)| Act::Finish { run, end, padding }),
+        3 => which().prop_map(Act::Progress),
+        1 => any::<bool>().prop_map(|all| Act::Tools { all }),
+    ];
     let rest = prop_oneof![
         6 => stream().prop_map(Act::Open),
         2 => stream().prop_map(Act::HalfClose),
@@ -228,7 +274,7 @@ pub(crate) fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Fault),
         4 => crash,
     ];
-    prop_oneof![24 => frames, 10 => calls, 32 => model, 12 => rest, 3 => ends]
+    prop_oneof![24 => frames, 10 => calls, 32 => model, 10 => tools, 12 => rest, 3 => ends]
 }
 
 pub(crate) fn policy() -> impl Strategy<Value = Option<InputPolicy>> {
@@ -256,6 +302,24 @@ fn other() -> impl Strategy<Value = FrameBody> {
     ]
 }
 
+fn how() -> impl Strategy<Value = How> {
+    prop_oneof![
+        6 => Just(How::Approve),
+        3 => Just(How::Refuse),
+        1 => Just(How::Edit),
+        1 => Just(How::EditBadly),
+        1 => Just(How::Mistake),
+    ]
+}
+
+fn end() -> impl Strategy<Value = RunEnd> {
+    prop_oneof![
+        4 => Just(RunEnd::Succeeded),
+        1 => Just(RunEnd::Failed),
+        1 => Just(RunEnd::Unknown),
+    ]
+}
+
 fn which() -> impl Strategy<Value = Which> {
     prop_oneof![8 => Just(Which::Current), 1 => Just(Which::Earlier), 1 => Just(Which::Unknown)]
 }
@@ -270,13 +334,20 @@ fn call() -> impl Strategy<Value = Call> {
 }
 
 fn name() -> impl Strategy<Value = &'static str> {
-    prop_oneof![4 => Just("clock"), 2 => Just("weather"), 1 => Just("nonsense")]
+    prop_oneof![
+        4 => Just("clock"),
+        2 => Just("weather"),
+        1 => Just("nonsense"),
+        4 => Just("look"),
+        3 => Just("send"),
+    ]
 }
 
 fn input() -> impl Strategy<Value = &'static str> {
     prop_oneof![
         3 => Just("{}"),
         2 => Just(r#"{"city":"Oslo"}"#),
+        2 => Just(r#"{"to":"Ida"}"#),
         1 => Just(r#"{"city":7}"#),
         1 => Just(r#"{"city":"#),
         1 => Just("[1]"),

@@ -91,7 +91,7 @@ fn assistant_fault<'a>(message: &'a Message, open: &mut Vec<&'a str>) -> Option<
                     return Some(format!("calls {:?} twice", call.id));
                 }
                 match call.executor {
-                    Executor::Client => open.push(&call.id),
+                    Executor::Client | Executor::Server => open.push(&call.id),
                     Executor::Provider => {
                         provider_calls.insert(&*call.id);
                     }

@@ -824,10 +824,10 @@ fn the_deadline_of_a_client_tool_holds() {
             call t1 clock {} as turn_s_1/0/t1
             ? restored
             turn_s_1 ended: Paused, ToolUse, assistant(call t1 clock {}), waits for t1, 10+5 tokens, 1 model, 1 tool
-            ? turn_s_1: Paused, ToolUse, assistant(call t1 clock {}), waits for t1, 10+5 tokens, 1 model, 1 tool, waited 0ns, last event 8
+            ? turn_s_1: Paused, ToolUse, assistant(call t1 clock {}), waits for t1, 10+5 tokens, 1 model, 1 tool, waited 7s, last event 8
             turn_s_1 goes on
             calls cancelled: t1
-            turn_s_1 ended: Failed, Error, assistant(call t1 clock {}), 10+5 tokens, 1 model, 1 tool, AnswerTimeout (a client tool was not answered in time)
+            turn_s_1 ended: Failed, Error, assistant(call t1 clock {}), 10+5 tokens, 1 model, 1 tool, AnswerTimeout (a client tool, or a question for consent, was not answered in time)
             history: user("hi") assistant(call t1 clock {}) user(error t1 "not known: the turn failed before the result came")
         "#]],
     );
@@ -850,7 +850,7 @@ fn a_deadline_that_passed_meanwhile_ends_the_turn_at_once() {
             turn_s_1 ended: Paused, ToolUse, assistant(call t1 clock {}), waits for t1, 10+5 tokens, 1 model, 1 tool
             turn_s_1 goes on
             calls cancelled: t1
-            turn_s_1 ended: Failed, Error, assistant(call t1 clock {}), 10+5 tokens, 1 model, 1 tool, AnswerTimeout (a client tool was not answered in time)
+            turn_s_1 ended: Failed, Error, assistant(call t1 clock {}), 10+5 tokens, 1 model, 1 tool, AnswerTimeout (a client tool, or a question for consent, was not answered in time)
             history: user("hi") assistant(call t1 clock {}) user(error t1 "not known: the turn failed before the result came")
         "#]],
     );

@@ -1,17 +1,19 @@
 //! A recorded turn, cut behind each of its inputs in each way that there is.
 //!
-//! The turn has reasoning, text, three client tools that run at once, and a second step. Events
-//! that come of one input are one batch, so nothing can cut between them.
+//! The turn has reasoning, text, three tools that run at once, and a second step; in one kind of it
+//! the tools are the client's, in another the server's, of which one needs consent. Events that
+//! come of one input are one batch, so nothing can cut between them.
 
 use std::sync::Arc;
 
 use taiwa_core::{
     Block, Event, Input, Limits, Message, Payload, Role, StopReason, TurnStatus,
     input::{CallId, CancelCause, InputPolicy, StepId},
+    tool::RunEnd,
 };
 
 use crate::{
-    acts::{Act, Piece, Which},
+    acts::{Act, How, Piece, Which},
     bedrock,
     life::Life,
 };
@@ -33,10 +35,24 @@ enum Cut {
     Crash(usize),
 }
 
+/// Who asked for the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Call,
+    Stream,
+}
+
+/// Who runs its tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tools {
+    Client,
+    Server,
+}
+
 #[test]
 fn a_turn_of_a_call_can_be_cut_anywhere() {
     cut_everywhere(
-        true,
+        By::Call,
         &[
             Cut::CancelTurn,
             Cut::CallerGone,
@@ -50,7 +66,7 @@ fn a_turn_of_a_call_can_be_cut_anywhere() {
 #[test]
 fn a_turn_of_a_stream_can_be_cut_anywhere() {
     cut_everywhere(
-        false,
+        By::Stream,
         &[
             Cut::CancelTurn,
             Cut::StreamGone,
@@ -67,12 +83,17 @@ fn a_turn_of_a_stream_can_be_cut_anywhere() {
 #[test]
 fn a_process_can_end_anywhere() {
     let crashes = [0, 1, 2, 3].map(Cut::Crash);
-    cut_everywhere(true, &crashes);
-    cut_everywhere(false, &crashes);
+    cut_everywhere(By::Call, &crashes);
+    cut_everywhere(By::Stream, &crashes);
 }
 
-fn cut_everywhere(by_call: bool, cuts: &[Cut]) {
-    let acts = recorded(by_call);
+fn cut_everywhere(by: By, cuts: &[Cut]) {
+    cut_with(by, Tools::Client, cuts);
+    cut_with(by, Tools::Server, cuts);
+}
+
+fn cut_with(by: By, tools: Tools, cuts: &[Cut]) {
+    let acts = recorded(by, tools);
     let mut whole = begun();
     for act in acts.clone() {
         whole.act(act);
@@ -126,7 +147,7 @@ fn begun() -> Life {
 }
 
 /// The inputs of the turn.
-fn recorded(by_call: bool) -> Vec<Act> {
+fn recorded(by: By, tools: Tools) -> Vec<Act> {
     let say = |piece| Act::Say {
         piece,
         stale: false,
@@ -150,7 +171,7 @@ fn recorded(by_call: bool) -> Vec<Act> {
         call: Which::Current,
         padding: 0,
     };
-    let mut acts = vec![if by_call {
+    let mut acts = vec![if by == By::Call {
         Act::Start {
             words: Some(0),
             answers: 0,
@@ -175,11 +196,35 @@ fn recorded(by_call: bool) -> Vec<Act> {
         ]
         .map(say),
     );
-    acts.extend(call(2, 0, "weather", r#"{"city":"Oslo"}"#));
-    acts.extend(call(3, 1, "clock", "{}"));
-    acts.extend(call(4, 2, "clock", ""));
+    let (first, input, others) = match tools {
+        Tools::Client => ("weather", r#"{"city":"Oslo"}"#, "clock"),
+        Tools::Server => ("send", r#"{"to":"Ida"}"#, "look"),
+    };
+    acts.extend(call(2, 0, first, input));
+    acts.extend(call(3, 1, others, "{}"));
+    acts.extend(call(4, 2, others, ""));
     acts.extend([Piece::Stop(StopReason::ToolUse), Piece::Counts].map(say));
-    acts.extend([answer.clone(), answer.clone(), answer]);
+    let finish = Act::Finish {
+        run: Which::Current,
+        end: RunEnd::Succeeded,
+        padding: 0,
+    };
+    match tools {
+        Tools::Client => acts.extend([answer.clone(), answer.clone(), answer]),
+        Tools::Server => acts.extend([
+            finish.clone(),
+            Act::Progress(Which::Current),
+            Act::Decide {
+                stream: 1,
+                id: None,
+                request: Which::Current,
+                how: How::Approve,
+                remember: false,
+            },
+            finish.clone(),
+            finish,
+        ]),
+    }
     acts.push(Act::Opened);
     acts.extend(
         [
@@ -245,6 +290,8 @@ fn late(life: &mut Life, act: Act, step: u64) {
             let step = StepId(step);
             life.handle(Input::Model { step, event });
         }
+        Act::Finish { end, padding, .. } => life.finish(Which::Earlier, end, padding),
+        Act::Progress(_) => life.act(Act::Progress(Which::Earlier)),
         Act::Answer { .. } => {
             life.act(Act::Open(2));
             for call_id in ["p0", "p1", "p2"] {

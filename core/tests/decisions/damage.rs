@@ -404,7 +404,7 @@ fn exchange() -> impl Strategy<Value = Vec<Message>> {
             match executor {
                 Executor::Client => results.push(result),
                 Executor::Provider if shows => said.push(result),
-                Executor::Provider => {}
+                Executor::Provider | Executor::Server => {}
             }
         }
         let said = without_repeated_calls(said);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -13,15 +13,22 @@ use taiwa_core::{
     input::{CallId, CancelCause, Frame, FrameBody, StepId, StreamId, TurnRequest, UserInput},
     message::{Citation, Marking},
     model::{BlockDelta, BlockStart, MessageStop, ModelMetadata, ToolResultDelta},
-    tool::ToolResultBlock,
+    session::Setup,
+    tool::{Decision, RunEnd, RunOutcome, ToolResultBlock, ToolSet},
 };
 
 use crate::{
-    acts::{Act, Call, FRAMES, Piece, Which},
+    acts::{Act, Call, FRAMES, How, Piece, Which},
     reference::Reference,
-    script::{agent, clock_after_crash, setup, start_of_time},
+    script::{agent, clock_after_crash, server_tools, setup, start_of_time},
     store::{Store, digest},
 };
+
+/// The tools that the server runs: one that needs no consent, and one that does.
+static ALL_TOOLS: LazyLock<Arc<ToolSet>> = LazyLock::new(|| Arc::new(server_tools("look,send")));
+
+/// The tool that needs no consent, alone.
+static FEW_TOOLS: LazyLock<Arc<ToolSet>> = LazyLock::new(|| Arc::new(server_tools("look")));
 
 /// Batches that are remembered, so that a crash can lose them.
 const MOST_LOST: usize = 4;
@@ -40,6 +47,7 @@ pub(crate) struct Life {
     pub(crate) now: Instant,
     calls: u64,
     tokens: u64,
+    tools: Arc<ToolSet>,
     sent: BTreeMap<String, FrameBody>,
     /// The events that the store has, where they are wanted.
     pub(crate) log: Vec<Event>,
@@ -88,8 +96,14 @@ impl Life {
         agent.context = context;
         agent.limits = limits.clone();
         let (agent, clock) = (Arc::new(agent), start_of_time());
+        let tools = Arc::clone(&ALL_TOOLS);
+        let first = Setup {
+            tools: Arc::clone(&tools),
+            ..setup(&agent, clock)
+        };
         let mut life = Self {
-            session: Session::new(setup(&agent, clock)),
+            session: Session::new(first),
+            tools,
             store: Store::new(&limits),
             past: VecDeque::new(),
             remembers: false,
@@ -197,6 +211,28 @@ impl Life {
                 let result = self.result(call_id, padding);
                 self.frame(stream, id, FrameBody::ToolResult(result));
             }
+            Act::Decide {
+                stream,
+                id,
+                request,
+                how,
+                remember,
+            } => {
+                if let Some(decision) = self.decision(request, how, remember) {
+                    self.frame(stream, id, FrameBody::Decision(decision));
+                }
+            }
+            Act::Finish { run, end, padding } => self.finish(run, end, padding),
+            Act::Progress(run) => {
+                if let Some(run) = self.reference.run(run) {
+                    let text = "so far".to_owned();
+                    self.handle(Input::ToolProgress { run, text });
+                }
+            }
+            Act::Tools { all } => {
+                self.tools = Arc::clone(if all { &ALL_TOOLS } else { &FEW_TOOLS });
+                self.handle(Input::Tools(Arc::clone(&self.tools)));
+            }
             Act::Interrupt {
                 stream,
                 id,
@@ -274,6 +310,13 @@ impl Life {
         let open = self.reference.open_calls();
         let results = open.into_iter().take(usize::from(answers));
         let tool_results = results.map(|call_id| self.result(call_id, 0)).collect();
+        let asked = self
+            .reference
+            .asked()
+            .into_iter()
+            .take(usize::from(answers));
+        let decisions = asked.map(|request| self.answer_to(request, How::Approve, false));
+        let decisions = decisions.collect();
         let messages = if brings {
             let user = Message::user(vec![Block::Text(self.words('u', 0))]);
             let assistant = Message {
@@ -294,6 +337,7 @@ impl Life {
                 content: content.into_iter().collect(),
                 messages,
                 tool_results,
+                decisions,
                 options: TurnOptions::default(),
                 deadline: deadline.map(|seconds| self.now + Duration::from_secs(seconds)),
             }),
@@ -348,6 +392,46 @@ impl Life {
         for event in events {
             self.handle(Input::Model { step, event });
         }
+    }
+
+    /// An answer to a request that waits, or to one that does not.
+    fn decision(&self, request: Which, how: How, remember: bool) -> Option<Decision> {
+        let request = match request {
+            Which::Current => self.reference.asked().into_iter().next()?,
+            Which::Earlier => self.reference.settled_request()?,
+            Which::Unknown => "approval_s_999".to_owned(),
+        };
+        Some(self.answer_to(request, how, remember))
+    }
+
+    fn answer_to(&self, approval_id: String, how: How, remember: bool) -> Decision {
+        let edited = match how {
+            How::Edit => Some(r#"{"to":"Bo"}"#),
+            How::EditBadly => Some(r#"{"to":7}"#),
+            How::Approve | How::Refuse | How::Mistake => None,
+        };
+        Decision {
+            approval_id,
+            approved: !matches!(how, How::Refuse),
+            remember: remember && edited.is_none(),
+            edited_input_json: edited.map(str::to_owned),
+            digest: matches!(how, How::Mistake).then(|| vec![0; 32]),
+            ..Decision::default()
+        }
+    }
+
+    /// Ends a run, or has one end that was given up.
+    pub(crate) fn finish(&mut self, run: Which, end: RunEnd, padding: usize) {
+        let Some(run) = self.reference.run(run) else {
+            return;
+        };
+        let content = self.result(String::new(), padding).content;
+        let outcome = Box::new(RunOutcome {
+            content,
+            end,
+            usage: None,
+        });
+        self.handle(Input::ToolFinished { run, outcome });
     }
 
     /// Brings the result of a call that may wait for it or not.
@@ -467,6 +551,7 @@ impl Life {
     }
 
     pub(crate) fn handle(&mut self, input: Input) {
+        self.reference.now = self.clock.system_at(self.now);
         self.reference.input(&input);
         self.session.handle(input, self.now);
         self.drain();
@@ -517,7 +602,11 @@ impl Life {
         self.now = self.clock.instant;
         let must_act = self.reference.crash();
         let kept = self.store.read();
-        let (session, repairs) = Session::restore(setup(&self.agent, self.clock), kept, self.now);
+        let setup = Setup {
+            tools: Arc::clone(&self.tools),
+            ..setup(&self.agent, self.clock)
+        };
+        let (session, repairs) = Session::restore(setup, kept, self.now);
         assert_eq!(repairs, BTreeSet::new(), "the history was kept unsound");
         self.session = session;
         let acted = self.drain();

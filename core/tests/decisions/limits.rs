@@ -251,6 +251,7 @@ fn a_history_that_outgrows_its_bound_within_a_turn_ends_it_at_the_next_call() {
             block 1 done: call t1 nonsense {}
             ! finish model 1
             step done: ToolUse, 10+5 tokens, 1 model, 0 tool
+            t1 Failed: error t1 "there is no tool \"nonsense\"; the tools are: weather, clock"
             usage so far: 10+5 tokens, 1 model, 0 tool
             turn_s_1 ended: Failed, Error, assistant("1234567890123456789012345678901234567890", call t1 nonsense {}), 10+5 tokens, 1 model, 0 tool, LimitExceeded (the history of this session is larger than 40 bytes)
             frame a rejected: LimitExceeded (the history of this session would be larger than 40 bytes)

@@ -91,6 +91,12 @@ enum Phase {
     ToolsWait,
     SomeAnswered,
     Paused,
+    /// The server runs as many tools as it may, and more wait.
+    ToolsRun,
+    /// A person is asked for consent.
+    Asking,
+    /// The same, and nobody is there.
+    AskingPaused,
     Held,
     /// The model said why it stopped, and not what it cost.
     Stopped,
@@ -101,7 +107,7 @@ enum Phase {
     TakenOver,
 }
 
-const PHASES: [Phase; 15] = [
+const PHASES: [Phase; 18] = [
     Phase::Idle,
     Phase::Opening,
     Phase::Opened,
@@ -112,6 +118,9 @@ const PHASES: [Phase; 15] = [
     Phase::ToolsWait,
     Phase::SomeAnswered,
     Phase::Paused,
+    Phase::ToolsRun,
+    Phase::Asking,
+    Phase::AskingPaused,
     Phase::Held,
     Phase::Stopped,
     Phase::Draining,
@@ -207,7 +216,7 @@ fn case() -> impl Strategy<Value = Case> {
     let limits = prop_oneof![1 => bounds(), 4 => bounds().prop_map(roomy)];
     let tail = vec(act(), 0..8);
     // The first two phases are no place for a crash or a takeover to begin.
-    let phases = (select(&PHASES[..]), select(&PHASES[1..13]));
+    let phases = (select(&PHASES[..]), select(&PHASES[1..16]));
     let between = option::weighted(0.5, act());
     let then = select(
         &[
@@ -408,6 +417,15 @@ fn enter(life: &mut Life, phase: Phase) {
                 cancel: false,
             });
         }
+        Phase::ToolsRun => life.act(calls("look", 3)),
+        Phase::Asking => life.act(calls("send", 2)),
+        Phase::AskingPaused => {
+            life.act(calls("send", 2));
+            life.act(Act::Gone {
+                stream: 1,
+                cancel: false,
+            });
+        }
         Phase::Held => {
             life.act(say_text());
             life.act(Act::Held(true));
@@ -435,6 +453,7 @@ fn stands(life: &Life, phase: Phase) -> bool {
         };
     };
     let is_calling = turn.status == TurnStatus::Running && turn.pending_tool_calls.is_empty();
+    let asks = turn.pending_approvals.len() == 2;
     let waits = turn.status == TurnStatus::Running && !turn.pending_tool_calls.is_empty();
     match phase {
         Phase::Idle => false,
@@ -446,7 +465,10 @@ fn stands(life: &Life, phase: Phase) -> bool {
         Phase::WholeCall => is_calling && life.told == Told::WholeBlock,
         Phase::ToolsWait => waits && turn.pending_tool_calls.len() == 3,
         Phase::SomeAnswered => waits && turn.pending_tool_calls.len() == 2,
-        Phase::Paused => turn.status == TurnStatus::Paused,
+        Phase::Paused => turn.status == TurnStatus::Paused && turn.pending_approvals.is_empty(),
+        Phase::ToolsRun => life.reference.runs() == 2,
+        Phase::Asking => asks && turn.status == TurnStatus::Running,
+        Phase::AskingPaused => asks && turn.status == TurnStatus::Paused,
         Phase::Held => is_calling && life.is_held,
         Phase::Stopped => is_calling && life.reference.has_stopped(),
         Phase::Draining => is_calling && life.reference.is_draining(),
@@ -499,10 +521,13 @@ fn say_text() -> Act {
 
 /// A message that wants so many client tools run.
 fn tools(count: usize) -> Act {
-    let call = Call {
-        name: "clock",
-        input: "{}",
-    };
+    calls("clock", count)
+}
+
+/// A message with so many calls of a tool.
+fn calls(name: &'static str, count: usize) -> Act {
+    let input = r#"{"to":"Ida"}"#;
+    let call = Call { name, input };
     Act::Whole {
         text: false,
         calls: vec![call; count],

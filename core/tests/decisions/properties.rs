@@ -25,3 +25,27 @@ proptest! {
         session.live(life);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(300),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_same_life_tells_the_same(
+        bounds in bounds(),
+        context in context(),
+        life in vec(act(), 1..60),
+    ) {
+        let told = || {
+            let mut session = Life::with(bounds.clone(), context.clone());
+            session.keeps_log = true;
+            session.act(Act::Open(1));
+            session.live(life.clone());
+            session.log
+        };
+        prop_assert_eq!(told(), told());
+    }
+}

@@ -3,6 +3,7 @@
 mod frames;
 mod outputs;
 mod streams;
+mod tools;
 mod words;
 
 use std::{
@@ -14,9 +15,13 @@ use taiwa_core::{
     Block, Clock, Input, Limits, Message, Reason, Session, TurnStatus,
     event::{FrameAccepted, FrameOutcome},
     message::Reasoning,
+    tool::Decision,
 };
 
-use self::words::{result_tokens, tokens, tokens_of};
+use self::{
+    tools::Work,
+    words::{result_tokens, tokens, tokens_of},
+};
 use crate::bedrock;
 
 #[derive(Clone, Debug)]
@@ -57,6 +62,18 @@ pub(crate) struct Reference {
     kept: BTreeSet<String>,
     reasoning: Vec<Reasoning>,
     closed_calls: Vec<String>,
+    /// Runs that have ended, and requests that were settled.
+    closed_runs: Vec<u64>,
+    settled_requests: Vec<String>,
+    newest_run: u64,
+    /// Tools whose calls the user has approved or refused for the session.
+    remembered: BTreeMap<String, bool>,
+    /// The server has the tool that needs consent.
+    has_send: bool,
+    /// Nothing may come of the input.
+    is_void: bool,
+    /// The calendar's time.
+    pub(crate) now: SystemTime,
     step: Option<u64>,
     newest_step: u64,
     calls_made: usize,
@@ -88,6 +105,7 @@ struct Turn {
     open: Vec<String>,
     /// When the calls that were handed out are no longer waited for.
     expires: BTreeMap<String, SystemTime>,
+    work: Work,
     gave_output: bool,
     interrupted: bool,
     discards: bool,
@@ -141,6 +159,7 @@ enum Reply {
 struct PendingCall {
     words: BTreeSet<String>,
     results: Vec<(String, BTreeSet<String>)>,
+    decisions: Vec<Decision>,
     must_start: bool,
 }
 
@@ -173,6 +192,13 @@ impl Reference {
             kept: BTreeSet::new(),
             reasoning: Vec::new(),
             closed_calls: Vec::new(),
+            closed_runs: Vec::new(),
+            settled_requests: Vec::new(),
+            newest_run: 0,
+            remembered: BTreeMap::new(),
+            has_send: true,
+            is_void: false,
+            now: SystemTime::UNIX_EPOCH,
             step: None,
             newest_step: 0,
             calls_made: 0,
@@ -259,6 +285,7 @@ impl Reference {
     /// Foresees what an input does.
     pub(crate) fn input(&mut self, input: &Input) {
         self.is_tick = matches!(input, Input::Tick);
+        self.is_void = false;
         match input {
             Input::Start { call, request } => {
                 let mut words = tokens(&request.content);
@@ -275,6 +302,7 @@ impl Reference {
                 let must_start = matches!(self.phase, Phase::Idle)
                     && !self.draining
                     && request.tool_results.is_empty()
+                    && request.decisions.is_empty()
                     && !request.content.is_empty()
                     && (request.messages.is_empty() || self.history_is_empty)
                     && content <= self.limits.max_input_bytes
@@ -284,6 +312,7 @@ impl Reference {
                 let pending = PendingCall {
                     words,
                     results: results.collect(),
+                    decisions: request.decisions.clone(),
                     must_start,
                 };
                 self.call = Some((call.0, pending));
@@ -332,6 +361,15 @@ impl Reference {
                 }
             }
             Input::Fault => self.cut(TurnStatus::Failed),
+            Input::ToolProgress { run, .. } => self.is_void = !self.is_open(*run),
+            Input::ToolFinished { run, .. } => self.tool_finished(*run),
+            Input::ModelWaits(_) | Input::ModelAllowed { .. } | Input::ModelRefused(_) => {
+                panic!("no budget is shared: {input:?}")
+            }
+            Input::Tools(tools) => {
+                self.is_void = true;
+                self.has_send = tools.find("send").is_some();
+            }
             Input::ModelHeld(_) | Input::Tick => {}
         }
     }
@@ -385,7 +423,7 @@ impl Reference {
                 );
             }
             Phase::Running(turn) | Phase::Paused(turn) => {
-                let answered = if turn.open.is_empty() {
+                let answered = if turn.open.is_empty() && turn.work.is_done() {
                     messages
                 } else {
                     &messages[..messages.len() - 1]
@@ -406,9 +444,16 @@ impl Reference {
                 );
                 let due = session.deadline().expect("a turn waits for nothing");
                 let is_heard = self.heard().is_some();
-                let waits = matches!(self.phase, Phase::Running(_)) && !turn.open.is_empty();
-                assert!(!waits || is_heard, "a turn waits for nobody");
-                let expires = turn.open.iter().map(|call| turn.expires[call]).min();
+                let waits = matches!(self.phase, Phase::Running(_))
+                    && (!turn.open.is_empty() || turn.work.asks());
+                assert!(
+                    !waits || is_heard || turn.work.runs(),
+                    "a turn waits for nobody"
+                );
+                let most = self.limits.max_concurrent_tools.get();
+                turn.work.settled(most);
+                let expires = turn.open.iter().map(|call| turn.expires[call]);
+                let expires = expires.chain(turn.work.expires()).min();
                 let expires = expires.map(|expires| clock.instant_at(expires));
                 if matches!(self.phase, Phase::Paused(_)) {
                     assert_eq!(

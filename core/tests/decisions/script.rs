@@ -9,7 +9,7 @@
 //! * Frames: `user`, `queue`, `steer`, `interrupt`, `replace`, `reject`, `context`,
 //!   `context-interrupt`, `context-reject` with text;
 //!   `part` (more follows), `stop` and `stop: turn` (the frame interrupt), `discard` (the same,
-//!   dropping the output), `result: id text`, `update: max_steps=1`, `ack: 7`, `setup`, `invalid`.
+//!   dropping the output), `result: id text`, `update: max_steps=1` or `approval=never`, `ack: 7`, `setup`, `invalid`.
 //!   A frame that is to count as a repeat says the same as the first of its id.
 //! * Streams: `open`, `half-close`, `gone`, `gone!` (with cancel).
 //! * Calls: `invoke: text`, `bring: role=text; …` (`role!` for a pinned message) and then `invoke`,
@@ -20,10 +20,19 @@
 //!   `counted: 90+5` (the same with these counts of input and output),
 //!   `end` and `end: reason` (stop alone), `counts`, `closed`, `failed`, `late: text` (of the call before), `raw:`
 //!   words of [`raw`].
+//! * The server's tools: `with: server=look,send` declares them (see [`server_tools`]), `tools: look`
+//!   declares others; `finish: t1 sunny`, `fail: t1 no`, `lose: t1 who knows`,
+//!   `progress: t1 half way`, and `spent: 10+5` ahead of an end.
+//! * Consent: the frames `approve: 1`, `refuse: 1 why not`, `approve-all: 1`, `refuse-all: 1`,
+//!   `edit: 1 {…}`, and `approve-true: 1` or `approve-false: 1` with a digest; the same without
+//!   the colon among the parts of `answer`.
+//! * Shared budgets: `allow: 100/50` (most and watched tokens, `-` for none), `forbid`.
 //! * The process: `crash` (it ends, and another goes on from what was kept), `crash: 60s` (after
 //!   that long), `damage: drop 2` before it (or `double` or `blank`; a message of the store),
 //!   `shutdown`, `kill`, `fault`.
 //! * The rest: `wait: 60s`, `held`, `read`.
+
+mod server;
 
 use std::{
     collections::BTreeMap,
@@ -36,7 +45,7 @@ use std::{
 use expect_test::Expect;
 use taiwa_core::{
     Agent, Block, Clock, Command, Failure, Input, Limits, Message, ModelEvent, Payload, Reason,
-    Role, Session, StopReason, ToolResult, ToolSpec, TurnOptions, Usage,
+    Role, Session, StopReason, ToolResult, ToolSpec, TurnOptions, TurnStatus, Usage,
     agent::SystemOverride,
     context::{Policy, Settings, Summary},
     input::{
@@ -45,10 +54,13 @@ use taiwa_core::{
     },
     message::Marking,
     model::{BlockDelta, BlockStart, MessageStop, ModelMetadata, ToolResultDelta},
+    price::Prices,
     session::Setup,
-    tool::{Schema, ToolResultBlock},
+    tool::{Decision, Schema, ToolResultBlock, ToolSet},
 };
 
+pub(crate) use self::server::server_tools;
+use self::server::{ANYTHING, Backstage};
 use crate::{
     bedrock,
     store::{self, Store},
@@ -95,6 +107,7 @@ fn make_agent() -> Agent {
             schema: Schema::parse(schema).unwrap(),
             strict: false,
             timeout,
+            approval: None,
         })
     };
     let weather =
@@ -109,16 +122,15 @@ fn make_agent() -> Agent {
             model_id: Some("model".to_owned()),
             client_tools: vec![
                 tool("weather", weather, None),
-                tool(
-                    "clock",
-                    r#"{"type":"object"}"#,
-                    Some(Duration::from_secs(10)),
-                ),
+                tool("clock", ANYTHING, Some(Duration::from_secs(10))),
             ],
             ..TurnOptions::default()
         },
         limits: Limits::default(),
         context: None,
+        prices: Arc::new(Prices::default()),
+        reply_form: None,
+        serves_tools: true,
         model_override: true,
         system_override: SystemOverride::Refuse,
     }
@@ -157,6 +169,8 @@ pub(crate) struct Player {
     /// The model call that is open, and the one before.
     step: StepId,
     step_before: StepId,
+    /// Model calls so far, of which the next has the next number.
+    steps_made: u64,
     /// The block that the model writes.
     block: u32,
     block_open: bool,
@@ -164,6 +178,8 @@ pub(crate) struct Player {
     calls: u64,
     deadline: Option<Duration>,
     brought: Vec<Message>,
+    tools: Arc<ToolSet>,
+    backstage: Backstage,
 }
 
 impl Player {
@@ -194,12 +210,22 @@ impl Player {
     #[track_caller]
     fn new(settings: &str) -> Self {
         let mut agent = agent();
+        let mut backstage = Backstage::default();
+        let mut tools = Arc::default();
         for setting in settings.split_whitespace() {
-            set(&mut agent, setting);
+            let (name, value) = setting.split_once('=').unwrap();
+            if name == "server" {
+                tools = Arc::new(server_tools(value));
+            } else if !server::set(&mut agent, &mut backstage.shows, name, value) {
+                set(&mut agent, name, value);
+            }
         }
         let (agent, clock) = (Arc::new(agent), start_of_time());
         let mut player = Self {
-            session: Session::new(setup(&agent, clock)),
+            session: Session::new(Setup {
+                tools: Arc::clone(&tools),
+                ..setup(&agent, clock)
+            }),
             store: Store::new(&agent.limits),
             agent,
             clock,
@@ -207,12 +233,15 @@ impl Player {
             transcript: String::new(),
             step: StepId(0),
             step_before: StepId(0),
+            steps_made: 0,
             block: 0,
             block_open: false,
             streams: Vec::new(),
             calls: 0,
             deadline: None,
             brought: Vec::new(),
+            tools,
+            backstage,
         };
         player.drain();
         player
@@ -232,7 +261,7 @@ impl Player {
             Some((verb, id)) => (verb, Some(id.to_owned())),
             None => (head, None),
         };
-        if let Some(body) = frame(verb, text) {
+        if let Some(body) = frame(verb, text).or_else(|| self.backstage.frame(verb, text)) {
             if !self.streams.contains(&stream) {
                 self.streams.push(stream);
                 self.handle(Input::StreamOpened(StreamId(stream)));
@@ -259,13 +288,9 @@ impl Player {
             }),
             "deadline" => self.deadline = Some(duration(text)),
             "bring" => self.brought = text.split(';').map(brought).collect(),
-            "invoke" => self.start(words(text), Vec::new()),
-            "answer" => {
-                let results = text.split(';').filter(|one| !one.contains('+'));
-                let results = results.map(|one| tool_result(one.trim())).collect();
-                let content = text.split_once('+').map_or("", |(_, words)| words.trim());
-                self.start(words(content), results);
-            }
+            "invoke" => self.start(words(text), Vec::new(), Vec::new()),
+            "answer" => self.answer(text),
+            "spent" => self.backstage.spend(text),
             "cancel" => {
                 self.calls += 1;
                 let call = Some(CallId(self.calls));
@@ -280,8 +305,9 @@ impl Player {
             "turn" => {
                 let line = match self.session.turn(Some(text), self.now) {
                     Some(result) => format!(
-                        "? {text}: {}, waited {:?}, last event {}",
+                        "? {text}: {}{}, waited {:?}, last event {}",
                         transcript::turn(&result),
+                        transcript::tool_time(&result),
                         result.metrics.waiting_time,
                         result.last_sequence
                     ),
@@ -311,6 +337,16 @@ impl Player {
     #[track_caller]
     fn play_model(&mut self, verb: &str, text: &str) {
         let step = self.step;
+        let input = self
+            .backstage
+            .tool_input(verb, text)
+            .or_else(|| server::budget_input(step, verb, text));
+        if let Some(input) = input {
+            if let Input::Tools(tools) = &input {
+                self.tools = Arc::clone(tools);
+            }
+            return self.handle(input);
+        }
         match verb {
             "opened" => self.handle(Input::ModelOpened { step, retries: 1 }),
             "closed" => self.handle(Input::ModelEnded(step)),
@@ -387,10 +423,9 @@ impl Player {
                 self.say(stop(text));
             }
             "counted" => {
-                let (input, output) = text.split_once('+').unwrap();
                 self.end_block();
                 self.say(stop(""));
-                self.say(counts_of(input.parse().unwrap(), output.parse().unwrap()));
+                self.say(counts_of(server::usage(text)));
             }
             "counts" => self.say(counts()),
             "raw" => self.say(raw(text)),
@@ -398,13 +433,37 @@ impl Player {
         }
     }
 
-    fn start(&mut self, content: Vec<Block>, tool_results: Vec<ToolResult>) {
+    /// Results and decisions, apart by `;`, and words behind a `+`.
+    fn answer(&mut self, text: &str) {
+        let mut results = Vec::new();
+        let mut decisions = Vec::new();
+        let mut content = Vec::new();
+        for part in text.split(';').map(str::trim) {
+            let (verb, rest) = part.split_once(' ').unwrap();
+            if verb == "+" {
+                content = words(rest);
+            } else if let Some(decision) = self.backstage.decision(verb, rest) {
+                decisions.push(decision);
+            } else {
+                results.push(tool_result(part));
+            }
+        }
+        self.start(content, results, decisions);
+    }
+
+    fn start(
+        &mut self,
+        content: Vec<Block>,
+        tool_results: Vec<ToolResult>,
+        decisions: Vec<Decision>,
+    ) {
         self.calls += 1;
         let deadline = self.deadline.take().map(|after| self.now + after);
         let request = TurnRequest {
             content,
             messages: std::mem::take(&mut self.brought),
             tool_results,
+            decisions,
             options: TurnOptions::default(),
             deadline,
         };
@@ -468,7 +527,10 @@ impl Player {
         self.clock = clock_after_crash(self.clock, self.now, gap);
         self.now = self.clock.instant;
         self.streams.clear();
-        let setup = setup(&self.agent, self.clock);
+        let setup = Setup {
+            tools: Arc::clone(&self.tools),
+            ..setup(&self.agent, self.clock)
+        };
         let (session, repairs) = Session::restore(setup, self.store.read(), self.now);
         self.session = session;
         let repairs: Vec<_> = repairs.iter().map(|repair| format!("{repair:?}")).collect();
@@ -477,13 +539,17 @@ impl Player {
             some => format!(", and repaired: {some}"),
         };
         writeln!(self.transcript, "? restored{repairs}").unwrap();
+        self.backstage.crash(StepId(self.steps_made + 1));
         self.drain();
+        self.backstage.restored();
     }
 
     fn drain(&mut self) {
         while let Some(command) = self.session.poll_command() {
-            writeln!(self.transcript, "{}", transcript::command(&command)).unwrap();
+            self.backstage.command(&command);
+            self.write_command(&command);
             if let Command::CallModel { step, request } = command {
+                self.steps_made = step.0;
                 assert_eq!(bedrock::request_fault(&request.messages), None);
                 self.step_before = self.step;
                 self.step = step;
@@ -496,6 +562,7 @@ impl Player {
             if let Payload::TurnEnded(result) = &event.payload {
                 assert_eq!(result.last_sequence, event.sequence);
             }
+            self.backstage.event(&event);
             // What is told by other lines too would only make transcripts long.
             let is_echo = matches!(
                 event.payload,
@@ -506,7 +573,13 @@ impl Player {
             }
             events.push(event);
         }
-        self.store.keep(events, &mut self.session);
+        for line in self.store.keep(events, &mut self.session) {
+            if self.backstage.shows.ledger {
+                writeln!(self.transcript, "$ {line}").unwrap();
+            }
+        }
+        let open_step = (self.step != StepId(0)).then_some(self.step);
+        self.backstage.settled(&self.session, open_step);
         if self.session.is_idle() && !self.awaits_tools() {
             assert_eq!(bedrock::fault(&self.session.history().sent()), None);
         }
@@ -515,7 +588,21 @@ impl Player {
     fn awaits_tools(&self) -> bool {
         self.session
             .turn(None, self.now)
-            .is_some_and(|turn| !turn.pending_tool_calls.is_empty())
+            .is_some_and(|turn| turn.status == TurnStatus::Paused)
+    }
+
+    fn write_command(&mut self, command: &Command) {
+        let shows = self.backstage.shows;
+        if matches!(command, Command::Settle { .. }) && !shows.settlements {
+            return;
+        }
+        let mut line = transcript::command(command, self.now);
+        if let Command::CallModel { request, .. } = command
+            && shows.tools
+        {
+            line += &transcript::offer(request);
+        }
+        writeln!(self.transcript, "{line}").unwrap();
     }
 }
 
@@ -525,6 +612,7 @@ pub(crate) fn setup(agent: &Arc<Agent>, clock: Clock) -> Setup {
         id: "session".to_owned(),
         seed: "s".to_owned(),
         agent: Arc::clone(agent),
+        tools: Arc::default(),
         options: TurnOptions::default(),
         messages: Vec::new(),
         clock,
@@ -532,8 +620,7 @@ pub(crate) fn setup(agent: &Arc<Agent>, clock: Clock) -> Setup {
 }
 
 /// Settings of [`check`]'s `with:`; durations as in `wait`.
-fn set(agent: &mut Agent, setting: &str) {
-    let (name, value) = setting.split_once('=').unwrap();
+fn set(agent: &mut Agent, name: &str, value: &str) {
     let limits = &mut agent.limits;
     let size = || value.parse().unwrap();
     match name {
@@ -553,6 +640,10 @@ fn set(agent: &mut Agent, setting: &str) {
         "slide" => agent.context = Some(context(value)),
         "summarize" => agent.context = Some(context(value)),
         "tell_steps" => agent.options.include_steps = value == "1",
+        "summarizer" => match agent.context.as_mut().map(|context| &mut context.policy) {
+            Some(Policy::Summarize(summary)) => summary.model_id = Some(value.to_owned()),
+            _ => panic!("the script format wants summarize= before summarizer="),
+        },
         "kept_turns" => limits.max_kept_turns = size(),
         _ => panic!("the script format has no setting {name:?}"),
     }
@@ -591,10 +682,16 @@ fn frame(verb: &str, text: &str) -> Option<FrameBody> {
         }
         "result" => return Some(FrameBody::ToolResult(tool_result(text))),
         "update" => {
-            let steps = text.strip_prefix("max_steps=").unwrap().parse().unwrap();
-            let options = TurnOptions {
-                max_steps: NonZeroU32::new(steps),
-                ..TurnOptions::default()
+            let options = match text.split_once('=').unwrap() {
+                ("max_steps", steps) => TurnOptions {
+                    max_steps: NonZeroU32::new(steps.parse().unwrap()),
+                    ..TurnOptions::default()
+                },
+                ("approval", mode) => TurnOptions {
+                    approval: Some(server::approval_mode(mode)),
+                    ..TurnOptions::default()
+                },
+                (name, _) => panic!("the script format updates no {name:?}"),
             };
             return Some(FrameBody::Update {
                 options: Box::new(options),
@@ -709,17 +806,12 @@ fn stop(reason: &str) -> ModelEvent {
 }
 
 fn counts() -> ModelEvent {
-    counts_of(10, 5)
+    counts_of(server::usage("10+5"))
 }
 
-fn counts_of(input_tokens: u64, output_tokens: u64) -> ModelEvent {
+fn counts_of(usage: Usage) -> ModelEvent {
     ModelEvent::Metadata(Box::new(ModelMetadata {
-        usage: Usage {
-            input_tokens,
-            output_tokens,
-            total_tokens: input_tokens + output_tokens,
-            ..Usage::default()
-        },
+        usage,
         ..ModelMetadata::default()
     }))
 }

@@ -43,8 +43,8 @@ impl Store {
         }
     }
 
-    /// Takes all that came of an input, after the commands were carried out.
-    pub(crate) fn keep(&mut self, events: Vec<Event>, session: &mut Session) {
+    /// Takes all that came of an input, before tools are run; tells what was written of calls.
+    pub(crate) fn keep(&mut self, events: Vec<Event>, session: &mut Session) -> Vec<String> {
         let changes = session.changes();
         if changes.is_none() {
             assert!(
@@ -64,9 +64,7 @@ impl Store {
         let told = changes.as_ref().map_or(&[][..], |changes| &changes.ended);
         assert_eq!(told, ends, "the results kept are not the results told");
         self.log.extend(events);
-        if let Some(changes) = changes {
-            self.change(changes, session);
-        }
+        let calls = changes.map_or_else(Vec::new, |changes| self.change(changes, session));
         match session.needed_from() {
             Some(sequence) => self.log.retain(|event| event.sequence >= sequence),
             None => self.log.clear(),
@@ -77,9 +75,10 @@ impl Store {
             "the history kept is another"
         );
         assert!(session.changes().is_none(), "a change is told twice");
+        calls
     }
 
-    fn change(&mut self, changes: Changes, session: &Session) {
+    fn change(&mut self, changes: Changes, session: &Session) -> Vec<String> {
         let Changes {
             state,
             options,
@@ -103,13 +102,16 @@ impl Store {
         while self.ended.len() > self.max_ended {
             self.ended.pop_front();
         }
+        let mut lines = Vec::new();
         for call in calls {
+            lines.push(format!("{} is {:?}", call.call_id, call.state));
             let key = (call.turn_id, call.call_id);
             let before = self.ledger.insert(key.clone(), call.state);
             let was_started = before == Some(CallState::Started);
             let may_follow = was_started != (call.state == CallState::Started);
             assert!(may_follow, "{key:?}: {:?} after {before:?}", call.state);
         }
+        lines
     }
 
     fn note_receipt(&mut self, change: ReceiptChange) {
@@ -272,16 +274,19 @@ fn final_result(event: &Event) -> Option<&TurnResult> {
     }
 }
 
-/// True for a piece of the model's output, which the log alone keeps.
+/// True for a piece of output, of the model's or of a tool's progress, which the log alone keeps.
 fn is_piece(event: &Event) -> bool {
-    matches!(
-        event.payload,
-        Payload::BlockStarted(_)
-            | Payload::TextDelta(_)
-            | Payload::ReasoningDelta(_)
-            | Payload::ToolCallDelta { .. }
-            | Payload::CitationDelta(_)
-            | Payload::ImageDelta(_)
-            | Payload::BlockCompleted(_)
-    )
+    let says_progress = matches!(&event.payload,
+        Payload::ToolCallUpdate(update) if !update.progress.is_empty());
+    says_progress
+        || matches!(
+            event.payload,
+            Payload::BlockStarted(_)
+                | Payload::TextDelta(_)
+                | Payload::ReasoningDelta(_)
+                | Payload::ToolCallDelta { .. }
+                | Payload::CitationDelta(_)
+                | Payload::ImageDelta(_)
+                | Payload::BlockCompleted(_)
+        )
 }

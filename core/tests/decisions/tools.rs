@@ -242,8 +242,8 @@ fn a_paused_turn_refuses_a_call_without_results() {
             step done: ToolUse, 10+5 tokens, 1 model, 0 tool
             call t1 clock {} as turn_s_1/0/t1
             turn_s_1 ended: Paused, ToolUse, assistant(call t1 clock {}), waits for t1, 10+5 tokens, 1 model, 1 tool
-            ! answer 2: TurnInProgress (the turn before waits for tool results: send them in tool_results, or cancel it)
-            ! answer 3: InvalidRequest (messages: must be empty when the turn before waits for tool results)
+            ! answer 2: TurnInProgress (the turn before waits for tool results or approvals: send them in tool_results or approval_decisions, or cancel it)
+            ! answer 3: InvalidRequest (messages: must be empty when the turn before waits for tool results or approvals)
             history: user("hi") assistant(call t1 clock {})
         "#]],
     );
@@ -362,6 +362,7 @@ fn an_unknown_tool_is_answered_to_the_model_alone() {
             ! finish model 1
             ! call model 2: user("hi") assistant(call t1 nonsense {}) user(error t1 "there is no tool \"nonsense\"; the tools are: weather, clock")
             step done: ToolUse, 10+5 tokens, 1 model, 0 tool
+            t1 Failed: error t1 "there is no tool \"nonsense\"; the tools are: weather, clock"
             usage so far: 10+5 tokens, 1 model, 0 tool
             step 1
             text "Sorry"
@@ -386,6 +387,7 @@ fn input_that_is_no_json_is_answered_to_the_model_alone() {
             ! finish model 1
             ! call model 2: user("hi") assistant(call t1 weather {"city":) user(error t1 "the input is not valid JSON: EOF while parsing a value at line 1 column 8; the tool did not run")
             step done: ToolUse, 10+5 tokens, 1 model, 0 tool
+            t1 Failed: error t1 "the input is not valid JSON: EOF while parsing a value at line 1 column 8; the tool did not run"
             usage so far: 10+5 tokens, 1 model, 0 tool
             step 1
             text "Sorry"
@@ -410,6 +412,7 @@ fn input_that_is_no_object_is_answered_to_the_model_alone() {
             ! finish model 1
             ! call model 2: user("hi") assistant(call t1 weather [1]) user(error t1 "the input is not a JSON object; the tool did not run")
             step done: ToolUse, 10+5 tokens, 1 model, 0 tool
+            t1 Failed: error t1 "the input is not a JSON object; the tool did not run"
             usage so far: 10+5 tokens, 1 model, 0 tool
             step 1
             text "Sorry"
@@ -434,6 +437,7 @@ fn input_that_does_not_fit_the_schema_is_answered_to_the_model_alone() {
             ! finish model 1
             ! call model 2: user("hi") assistant(call t1 weather {"city":7}) user(error t1 "the input does not fit the schema: at /city: 7 is not of type \"string\"; the tool did not run")
             step done: ToolUse, 10+5 tokens, 1 model, 0 tool
+            t1 Failed: error t1 "the input does not fit the schema: at /city: 7 is not of type \"string\"; the tool did not run"
             usage so far: 10+5 tokens, 1 model, 0 tool
             step 1
             text "Sorry"
@@ -462,6 +466,7 @@ fn a_fault_that_quotes_a_large_input_is_shortened() {
             ! finish model 1
             ! call model 2: user("hi") assistant(call t1 weather {"city":["xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"]}) user(error t1 "the input does not f"… of 1060 bytes)
             step done: ToolUse, 10+5 tokens, 1 model, 0 tool
+            t1 Failed: error t1 "the input does not f"… of 1060 bytes
             usage so far: 10+5 tokens, 1 model, 0 tool
             step 1
             history: user("hi") assistant(call t1 weather {"city":["xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"]}) user(error t1 "the input does not f"… of 1060 bytes)
@@ -486,6 +491,7 @@ fn a_good_call_beside_a_malformed_one_is_handed_out() {
             block 1 done: call t2 clock {}
             ! finish model 1
             step done: ToolUse, 10+5 tokens, 1 model, 0 tool
+            t1 Failed: error t1 "the input does not fit the schema: \"city\" is a required property; the tool did not run"
             call t2 clock {} as turn_s_1/0/t2
             ! call model 2: user("hi") assistant(call t1 weather {}, call t2 clock {}) user(error t1 "the input does not fit the schema: \"city\" is a required property; the tool did not run", result t2 "noon")
             usage so far: 10+5 tokens, 1 model, 1 tool
@@ -533,12 +539,14 @@ fn malformed_calls_without_end_stop_at_the_step_limit() {
             ! finish model 1
             ! call model 2: user("hi") assistant(call t1 nonsense {}) user(error t1 "there is no tool \"nonsense\"; the tools are: weather, clock")
             step done: ToolUse, 10+5 tokens, 1 model, 0 tool
+            t1 Failed: error t1 "there is no tool \"nonsense\"; the tools are: weather, clock"
             usage so far: 10+5 tokens, 1 model, 0 tool
             step 1
             input of t1: {}
             block 0 done: call t1 nonsense {}
             ! finish model 2
             step done: ToolUse, 10+5 tokens, 1 model, 0 tool
+            t1 Failed: error t1 "there is no tool \"nonsense\"; the tools are: weather, clock"
             usage so far: 20+10 tokens, 2 model, 0 tool
             turn_s_1 ended: Completed, MaxSteps, assistant(call t1 nonsense {}), 20+10 tokens, 2 model, 0 tool
             history: user("hi") assistant(call t1 nonsense {}) user(error t1 "there is no tool \"nonsense\"; the tools are: weather, clock") assistant(call t1 nonsense {}) user(error t1 "there is no tool \"nonsense\"; the tools are: weather, clock")
@@ -793,7 +801,7 @@ fn a_paused_turn_that_is_not_answered_in_time_fails() {
             turn_s_1 ended: Paused, ToolUse, assistant(call t1 clock {}), waits for t1, 10+5 tokens, 1 model, 1 tool
             turn_s_1 goes on
             calls cancelled: t1
-            turn_s_1 ended: Failed, Error, assistant(call t1 clock {}), 10+5 tokens, 1 model, 1 tool, AnswerTimeout (a client tool was not answered in time)
+            turn_s_1 ended: Failed, Error, assistant(call t1 clock {}), 10+5 tokens, 1 model, 1 tool, AnswerTimeout (a client tool, or a question for consent, was not answered in time)
             ! answer 2: turn_s_2 from 12
             ! call model 2: user("hi") assistant(call t1 clock {}) user(error t1 "not known: the turn failed before the result came", "more")
             turn_s_2 started

@@ -1,15 +1,17 @@
 //! Prints what a session gives out, one short line each.
 
+use std::time::Instant;
+
 use taiwa_core::{
     Block, Command, Event, Failure, Message, ModelRequest, Payload, Role, ToolResult, TurnResult,
     Usage,
     context::SUMMARY_INSTRUCTIONS,
     event::{FrameAccepted, ReasoningDelta, ToolCallPiece},
     message::{Marking, Reasoning},
-    tool::ToolResultBlock,
+    tool::{Allowance, CallUpdate, ToolResultBlock},
 };
 
-pub(crate) fn command(command: &Command) -> String {
+pub(crate) fn command(command: &Command, now: Instant) -> String {
     match command {
         Command::CallModel { step, request } if is_summary(request) => {
             let text = request.messages[0].text();
@@ -31,6 +33,21 @@ pub(crate) fn command(command: &Command) -> String {
         }
         Command::AbortModel(step) => format!("! abort model {}", step.0),
         Command::FinishModel(step) => format!("! finish model {}", step.0),
+        Command::Extend(step) => format!("! extend {}", step.0),
+        Command::Settle { step, usage: used } => format!("! settle {}: {}", step.0, usage(used)),
+        Command::RunTool(run) => {
+            let (call, wait) = (&run.call, run.deadline.saturating_duration_since(now));
+            format!(
+                "! run {} for {wait:?}{}: {} {} {} as {}",
+                run.run.0,
+                allowance(run.allowance),
+                call.id,
+                call.name,
+                call.input_json,
+                call.idempotency_key
+            )
+        }
+        Command::CancelTool(run) => format!("! cancel run {}", run.0),
         Command::Answer { call, answer } => match answer {
             Ok(started) => format!(
                 "! answer {}: {} from {}",
@@ -105,6 +122,23 @@ pub(crate) fn event(event: &Event) -> String {
             let (id, name, input) = (&call.id, &call.name, &call.input_json);
             format!("call {id} {name} {input} as {}", call.idempotency_key)
         }
+        Payload::ToolCallUpdate(told) => update(told),
+        Payload::ApprovalRequest(request) => {
+            let call = &request.call;
+            format!(
+                "{} asks for {} {} {} ({})",
+                request.id, call.id, call.name, call.input_json, request.reason
+            )
+        }
+        Payload::ApprovalResolved(resolved) => {
+            let how = match (resolved.approved, resolved.expired) {
+                (true, false) => "approved",
+                (false, false) => "refused",
+                (false, true) => "expired",
+                (true, true) => "approved and expired",
+            };
+            format!("{} {how}", resolved.approval_id)
+        }
         Payload::ToolCallsCancelled(ids) => format!("calls cancelled: {}", ids.join(" ")),
         Payload::Guardrail(outcome) => format!("guardrail, intervened: {}", outcome.intervened),
         Payload::Interrupted(cause) => format!("interrupted: {cause:?}"),
@@ -167,6 +201,14 @@ pub(crate) fn turn(result: &TurnResult) -> String {
     if !pending.is_empty() {
         line += &format!(", waits for {}", pending.join(" "));
     }
+    let asked = result.pending_approvals.iter();
+    let asked: Vec<_> = asked.map(|request| &*request.id).collect();
+    if !asked.is_empty() {
+        line += &format!(", asks {}", asked.join(" "));
+    }
+    if !result.output_json.is_empty() {
+        line += &format!(", output {}", result.output_json);
+    }
     line += &format!(", {}", usage(&result.usage));
     if let Some(error) = &result.failure {
         line += &format!(", {}", failure(error));
@@ -194,10 +236,56 @@ fn failure(failure: &Failure) -> String {
 
 fn usage(usage: &Usage) -> String {
     let about = if usage.estimated { "about " } else { "" };
+    let cost = usage
+        .cost
+        .map_or(String::new(), |cost| format!(", costs {cost}"));
     format!(
-        "{about}{}+{} tokens, {} model, {} tool",
+        "{about}{}+{} tokens, {} model, {} tool{cost}",
         usage.input_tokens, usage.output_tokens, usage.model_calls, usage.tool_calls
     )
+}
+
+/// The tools that a model is offered, and how it may choose.
+pub(crate) fn offer(request: &ModelRequest) -> String {
+    let names: Vec<_> = request.tools.iter().map(|tool| &*tool.name).collect();
+    let choice = request.tool_choice.as_ref();
+    let choice = choice.map_or(String::new(), |choice| format!(", choice {choice:?}"));
+    let names = match &*names.join(" ") {
+        "" => "none".to_owned(),
+        names => names.to_owned(),
+    };
+    format!(" with {names}{choice}")
+}
+
+/// How long the server's tools ran in a turn, where they did.
+pub(crate) fn tool_time(result: &TurnResult) -> String {
+    let ran = result.metrics.tool_time;
+    if ran.is_zero() {
+        String::new()
+    } else {
+        format!(", ran tools for {ran:?}")
+    }
+}
+
+fn allowance(allowance: Allowance) -> String {
+    let tokens = allowance.max_tokens;
+    let tokens = tokens.map_or(String::new(), |most| format!(" and {most} tokens"));
+    let cost = allowance.max_cost;
+    tokens + &cost.map_or(String::new(), |most| format!(" and {most} of cost"))
+}
+
+fn update(update: &CallUpdate) -> String {
+    let mut line = format!("{} {:?}", update.call_id, update.status);
+    if let Some(duration) = update.duration {
+        line += &format!(" after {duration:?}");
+    }
+    if !update.progress.is_empty() {
+        line += &format!(": {}", update.progress);
+    }
+    if let Some(result) = &update.result {
+        line += &format!(": {}", tool_result(result));
+    }
+    line
 }
 
 fn block(block: &Block) -> String {

@@ -6,14 +6,15 @@ pub(crate) mod open;
 use std::time::Instant;
 
 use taiwa::v1 as pb;
-use taiwa_e2e::{Client, Settings, World, call};
+use taiwa_e2e::{
+    Client, Settings, World, call,
+    latency::{self, Latencies, measure},
+};
 use taiwa_server::session;
 use taiwa_simulator::{Entry, Outcome};
 
 use crate::{
-    ended_turn, entry,
-    latency::{self, Latencies, measure},
-    nothing_upstream, the_machine,
+    ended_turn, entry, nothing_upstream, the_machine,
     wire::{Wire, narrow},
 };
 

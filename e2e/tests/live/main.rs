@@ -6,7 +6,6 @@ mod burst;
 mod cancels;
 mod continues;
 mod converse;
-mod latency;
 mod repeats;
 mod sessions;
 mod slow;

@@ -134,6 +134,19 @@ fn essence(events: &[pb::Event]) -> Vec<pb::Event> {
             Payload::BlockStarted(block) => of_call(&mut block.tool_call_id),
             Payload::ToolCallDelta(delta) => of_call(&mut delta.tool_call_id),
             Payload::ToolCall(call) => of(call, &mut of_call),
+            Payload::ToolCallUpdate(update) => {
+                of_call(&mut update.tool_call_id);
+                update.duration = None;
+                if let Some(result) = &mut update.result {
+                    of_call(&mut result.tool_call_id);
+                }
+            }
+            Payload::ApprovalRequest(request) => {
+                request.approval_id.clear();
+                request.expire_time = None;
+                of(request.tool_call.as_mut().unwrap(), &mut of_call);
+            }
+            Payload::ApprovalResolved(resolved) => resolved.approval_id.clear(),
             Payload::FrameAccepted(accepted) => accepted.turn_id.clear(),
             Payload::BlockCompleted(completed) => {
                 let block = completed.block.as_mut().unwrap();

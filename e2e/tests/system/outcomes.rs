@@ -43,6 +43,7 @@ async fn usage_is_the_providers_to_the_last_count() {
         cache_writes: vec![write("5m", 4), write("1h", 6)],
         model_calls: 1,
         tool_calls: 0,
+        cost_usd: None,
         estimated: false,
     };
     assert_eq!(usage, expected);

@@ -61,6 +61,10 @@ const BROUGHT_ABOUT: &[(ErrorReason, &str)] = &[
     ),
     (ErrorReason::ModelError, BY_EXCEPTION),
     (
+        ErrorReason::OutputInvalid,
+        "replies::a_reply_that_never_fits_fails_the_turn",
+    ),
+    (
         ErrorReason::ModelStreamError,
         "faults::a_broken_stream_ends_incomplete_with_what_was_sent",
     ),

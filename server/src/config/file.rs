@@ -2,17 +2,27 @@
 
 mod context;
 mod entry;
+mod money;
+mod tools;
 mod values;
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::values::{Fault, ModelId};
-use self::{entry::Entry, values::AgentId};
+use self::{
+    entry::Entry,
+    money::{BudgetTable, PriceTable},
+    values::AgentId,
+};
 use super::Error;
-use crate::agents::Agents;
+use crate::{
+    agents::Agents,
+    budget,
+    tools::{Mount, Origin},
+};
 
 /// What is wrong with an agents file, and where.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +47,17 @@ pub enum FileError {
     },
 }
 
-/// Reads the agents of a file; `model` is that of agents which name none.
-pub(super) fn read(path: &Path, model: Option<&str>) -> Result<Agents, Error> {
+/// What a file offers.
+#[derive(Debug)]
+pub(super) struct Offered {
+    pub(super) agents: Agents,
+    /// The tools of each agent that has some.
+    pub(super) mounts: BTreeMap<String, Vec<Mount>>,
+    pub(super) budgets: Vec<budget::Config>,
+}
+
+/// Reads a file; `model` is that of agents which name none.
+pub(super) fn read(path: &Path, model: Option<&str>) -> Result<Offered, Error> {
     let text = super::read("--config", path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     parse(&text, folder, model).map_err(|source| Error::Agents {
@@ -47,8 +66,8 @@ pub(super) fn read(path: &Path, model: Option<&str>) -> Result<Agents, Error> {
     })
 }
 
-/// Reads agents from a text whose files are relative to `folder`.
-pub(super) fn parse(text: &str, folder: &Path, model: Option<&str>) -> Result<Agents, FileError> {
+/// Reads a text whose files are relative to `folder`.
+pub(super) fn parse(text: &str, folder: &Path, model: Option<&str>) -> Result<Offered, FileError> {
     let file: File = toml::from_str(text).map_err(|said| FileError::Toml {
         said: Box::new(said),
     })?;
@@ -67,22 +86,48 @@ pub(super) fn parse(text: &str, folder: &Path, model: Option<&str>) -> Result<Ag
             return Err(context.fault("default_agent", 0, "must be set where there are several"));
         }
     };
+    let prices = Arc::new(context.prices(file.prices)?);
+    let budgets = context.budgets(file.budgets)?;
     let mut agents = BTreeMap::new();
-    for entry in file.agents {
+    let mut mounts: BTreeMap<String, Vec<Mount>> = BTreeMap::new();
+    let mut asked = Vec::new();
+    for mut entry in file.agents {
         let place = entry.id.span().start;
-        let agent = context.agent(entry)?;
+        let tables = std::mem::take(&mut entry.tools);
+        let mut agent = context.agent(entry)?;
+        agent.prices = Arc::clone(&prices);
+        agent.serves_tools = !tables.is_empty();
+        for table in tables {
+            let place = table.span().start;
+            let mount = context.mount(table)?;
+            if let Origin::Agent(agent) = &mount.origin {
+                asked.push((agent.id.clone(), place));
+            }
+            mounts.entry(agent.id.clone()).or_default().push(mount);
+        }
         if let Some(twin) = agents.insert(agent.id.clone(), agent) {
             let problem = format!("is that of another agent: {}", twin.id);
             return Err(context.fault("id", place, problem));
         }
     }
-    Agents::new(agents.into_values(), &default_id).ok_or_else(|| {
+    for (id, place) in asked {
+        if !agents.contains_key(&id) {
+            let problem = format!("has a tool that is an agent, and there is none: {id}");
+            return Err(context.fault("tools", place, problem));
+        }
+    }
+    let agents = Agents::new(agents.into_values(), &default_id).ok_or_else(|| {
         let place = file.default_agent.map_or(0, |id| id.span().start);
         context.fault(
             "default_agent",
             place,
             format!("names no agent: {default_id}"),
         )
+    })?;
+    Ok(Offered {
+        agents,
+        mounts,
+        budgets,
     })
 }
 
@@ -92,6 +137,10 @@ struct File {
     default_agent: Option<Spanned<AgentId>>,
     #[serde(default)]
     agents: Vec<Entry>,
+    #[serde(default)]
+    prices: Vec<PriceTable>,
+    #[serde(default)]
+    budgets: Vec<Spanned<BudgetTable>>,
 }
 
 /// What an entry is read with.
@@ -152,3 +201,6 @@ fn distance(one: &str, other: &str) -> usize {
     }
     row[row.len() - 1]
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
-use std::{collections::BTreeSet, fmt::Write, fs};
+use std::{collections::BTreeSet, fmt::Write, fs, num::NonZeroU64};
 
 use clap::CommandFactory;
 use expect_test::{expect, expect_file};
 use taiwa_core::{
     context::{Policy, Settings, Summary},
+    model::ReplyForm,
     options::LatencyMode,
 };
 
@@ -196,7 +197,7 @@ fn the_agents_of_the_document_are_read() {
     let path = folder.path().join("agents.toml");
     fs::write(&path, example()).unwrap();
 
-    let agents = file::read(&path, None).unwrap();
+    let agents = file::read(&path, None).unwrap().agents;
     assert_eq!(agents.default_agent().id, "support");
     let writer = agents.find("writer").unwrap();
     assert_eq!(writer.options.system.as_deref(), Some("You write.\n"));
@@ -210,6 +211,9 @@ fn the_agents_of_the_document_are_read() {
         max_total_tokens: Some(200_000.try_into().unwrap()),
         ..Limits::default()
     };
+    assert_eq!(support.options.max_cost, NonZeroU64::new(500_000_000_000));
+    assert_eq!(support.reply_form, Some(ReplyForm::Native));
+    assert_eq!(writer.reply_form, None);
     assert_eq!(support.limits, expected, "the document shows the defaults");
     let context = Settings {
         trigger_tokens: 150_000.try_into().unwrap(),
@@ -257,8 +261,10 @@ fn the_agents_of_the_document_are_read() {
             ),
             output: None,
             client_tools: [],
+            allowed_tools: [],
             provider_tools: [],
             tool_choice: None,
+            approval: None,
             guardrail: Some(
                 GuardrailOptions {
                     guardrail_id: "gr-0123456789ab",
@@ -274,6 +280,9 @@ fn the_agents_of_the_document_are_read() {
             max_steps: None,
             timeout: None,
             max_total_tokens: None,
+            max_cost: Some(
+                500000000000,
+            ),
             service_tier: Some(
                 Default,
             ),
@@ -318,6 +327,14 @@ fn the_document_shows_every_key() {
         "[[agents]]\nid = \"a\"\n[agents.guardrail]\n",
         "[[agents]]\nid = \"a\"\n[agents.cache]\n",
         "[[agents]]\nid = \"a\"\n[agents.context]\n",
+        "[[prices]]\n",
+        "[[budgets]]\n",
+        "[[agents]]\nid = \"a\"\n[[agents.tools]]\n",
+        "[[agents]]\nid = \"a\"\n[[agents.tools]]\n[agents.tools.grpc]\n",
+        "[[agents]]\nid = \"a\"\n[[agents.tools]]\n[agents.tools.grpc]\n[agents.tools.grpc.tls]\n",
+        "[[agents]]\nid = \"a\"\n[[agents.tools]]\n[agents.tools.mcp]\n",
+        "[[agents]]\nid = \"a\"\n[[agents.tools]]\n[agents.tools.agent]\n",
+        "[[agents]]\nid = \"a\"\n[[agents.tools]]\n[agents.tools.http_get]\n",
     ];
     let mut known = BTreeSet::new();
     for table in tables {
@@ -325,13 +342,16 @@ fn the_document_shows_every_key() {
         let (_, names) = error.split_once("expected").expect(&error);
         known.extend(names.split('`').skip(1).step_by(2).map(str::to_owned));
     }
-    assert!(known.len() > 40, "{known:?}");
-    let example = example();
+    assert!(known.len() > 80, "{known:?}");
+    let example = document();
     let is_shown = |key: &&String| {
         example.lines().any(|line| {
             line.starts_with(&format!("{key} = "))
                 || line.starts_with(&format!("[agents.{key}]"))
-                || line == format!("[[{key}]]")
+                || line.starts_with(&format!("[agents.tools.{key}]"))
+                || line.starts_with(&format!("[agents.tools.grpc.{key}]"))
+                || line.starts_with(&format!("[[agents.{key}]]"))
+                || line.starts_with(&format!("[[{key}]]"))
         })
     };
     let missing: Vec<_> = known.iter().filter(|key| !is_shown(key)).collect();
@@ -345,7 +365,7 @@ fn a_context_needs_only_its_policy_and_its_trigger() {
             "[[agents]]\nid = \"a\"\nmodel = \"m\"\n[agents.context]\n\
              policy = \"{policy}\"\ntrigger_tokens = {trigger}\n"
         );
-        let agents = file::parse(&text, Path::new(""), None).unwrap();
+        let agents = file::parse(&text, Path::new(""), None).unwrap().agents;
         agents.default_agent().context.clone().unwrap()
     };
     let sliding = context("sliding", 100_001);
@@ -385,6 +405,9 @@ fn faults_of_the_agents_file_are_told_with_their_place() {
         format!("{agent}[agents.limits]\nturn_timeout = 30\n"),
         format!("{agent}[agents.limits]\nturn_timeout = \"soon\"\n"),
         format!("{agent}[agents.limits]\nclient_tool_timeout = \"25h\"\n"),
+        format!("{agent}[agents.limits]\napproval_timeout = \"25h\"\n"),
+        format!("{agent}[agents.limits]\nmax_concurrent_tools = 0\n"),
+        format!("{agent}structured_output = \"json\"\n"),
         format!("{agent}[agents.limits]\nmax_input_size = \"5GiB\"\n"),
         format!("{agent}[agents.guardrail]\nid = \"g\"\n"),
         format!("{agent}[agents.guardrail]\nid = \"g\"\nversion = \"v1\"\n"),
@@ -440,7 +463,7 @@ fn faults_of_the_agents_file_are_told_with_their_place() {
           |
         4 | modle = "m"
           | ^^^^^
-        unknown field `modle`, expected one of `id`, `display_name`, `description`, `version`, `labels`, `model`, `system`, `system_file`, `inference`, `reasoning`, `limits`, `guardrail`, `cache`, `context`, `provider_tools`, `service_tier`, `latency`, `request_metadata`, `additional_model_fields`, `allow_model_override`, `system_override`
+        unknown field `modle`, expected one of `id`, `display_name`, `description`, `version`, `labels`, `model`, `system`, `system_file`, `inference`, `reasoning`, `limits`, `guardrail`, `cache`, `context`, `provider_tools`, `tools`, `structured_output`, `service_tier`, `latency`, `request_metadata`, `additional_model_fields`, `allow_model_override`, `system_override`
         did you mean `model`?
 
         TOML parse error at line 4, column 10
@@ -500,6 +523,20 @@ fn faults_of_the_agents_file_are_told_with_their_place() {
         not a duration, such as 500ms, 30s, 5m or 1h30m
 
         line 5, column 23: client_tool_timeout must be at most 24h
+
+        line 5, column 20: approval_timeout must be at most 24h
+
+        TOML parse error at line 5, column 24
+          |
+        5 | max_concurrent_tools = 0
+          |                        ^
+        invalid value: integer `0`, expected a nonzero usize
+
+        TOML parse error at line 4, column 21
+          |
+        4 | structured_output = "json"
+          |                     ^^^^^^
+        unknown variant `json`, expected `native` or `tool`
 
         TOML parse error at line 5, column 18
           |
@@ -574,7 +611,9 @@ fn faults_of_the_agents_file_are_told_with_their_place() {
 fn a_model_of_the_command_line_is_for_agents_that_name_none() {
     let text =
         "default_agent = \"b\"\n[[agents]]\nid = \"a\"\nmodel = \"own\"\n[[agents]]\nid = \"b\"\n";
-    let agents = file::parse(text, Path::new(""), Some("given")).unwrap();
+    let agents = file::parse(text, Path::new(""), Some("given"))
+        .unwrap()
+        .agents;
     let model = |id: &str| agents.find(id).unwrap().options.model_id.clone().unwrap();
     assert_eq!((model("a").as_str(), model("b").as_str()), ("own", "given"));
 }
@@ -582,7 +621,7 @@ fn a_model_of_the_command_line_is_for_agents_that_name_none() {
 #[test]
 fn the_only_agent_of_a_file_is_the_default() {
     let text = "[[agents]]\nid = \"a\"\nmodel = \"m\"\n";
-    let agents = file::parse(text, Path::new(""), None).unwrap();
+    let agents = file::parse(text, Path::new(""), None).unwrap().agents;
     assert_eq!(agents.default_agent().id, "a");
 }
 

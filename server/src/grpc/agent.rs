@@ -18,7 +18,7 @@ use super::{
 use crate::{
     agents::Agents,
     session::{
-        self,
+        self, CallFacts,
         handle::{Ended, Handle},
         reader::{OnGone, Options, Reader},
         registry::Registry,
@@ -41,6 +41,7 @@ pub struct Service {
 pub(super) struct Caller {
     pub(super) tenant: Arc<str>,
     pub(super) deadline: Option<Instant>,
+    pub(super) facts: Arc<CallFacts>,
 }
 
 impl Service {
@@ -102,6 +103,10 @@ impl Service {
         Ok(Caller {
             tenant: self.tenants.tenant(metadata)?,
             deadline: deadline::of(metadata)?,
+            facts: Arc::new(CallFacts {
+                metadata: metadata.clone().into_headers(),
+                depth: 0,
+            }),
         })
     }
 
@@ -373,7 +378,7 @@ impl AgentService for Service {
         let agent =
             named_agent(&self.agents, agent_id).map_err(|failure| status::status(&failure))?;
         Ok(Response::new(pb::GetAgentResponse {
-            agent: Some(self.describe(&agent)),
+            agent: Some(self.describe_whole(&agent)),
         }))
     }
 }

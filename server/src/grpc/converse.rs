@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     session::{
-        Answer, Claimed,
+        Answer, CallFacts, Claimed,
         handle::{Ended, Handle},
         reader::{OnGone, Options, Reader},
         registry::{Beginning, Registry},
@@ -172,6 +172,7 @@ impl Feeder {
             setup,
             is_repeat,
             claimed,
+            facts: Arc::clone(&self.caller.facts),
         };
         match ticket {
             Some(ticket) => ticket.work(entering.enter()).await,
@@ -250,6 +251,7 @@ struct Entering {
     /// The request was answered before, so it brings the session nothing.
     is_repeat: bool,
     claimed: Option<Claimed>,
+    facts: Arc<CallFacts>,
 }
 
 impl Entering {
@@ -287,7 +289,13 @@ impl Entering {
                 !begun && !self.is_repeat && setup.options != TurnOptions::default();
             let settings = brings_settings.then(|| setup.options.clone());
             let claimed = self.claimed.clone();
-            let opened = handle.open(options.clone(), settings, setup.resume_after, claimed);
+            let opened = handle.open(
+                options.clone(),
+                settings,
+                setup.resume_after,
+                claimed,
+                Arc::clone(&self.facts),
+            );
             let Ok(opened) = opened.await else {
                 // The session ended between being found and being asked.
                 continue;

@@ -23,6 +23,6 @@ mod tool;
 mod violations;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod robustness;

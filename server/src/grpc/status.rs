@@ -85,7 +85,7 @@ pub fn code(reason: Reason) -> Code {
             Code::DeadlineExceeded
         }
         Reason::Cancelled => Code::Cancelled,
-        Reason::ModelError | Reason::Internal => Code::Internal,
+        Reason::ModelError | Reason::OutputInvalid | Reason::Internal => Code::Internal,
     }
 }
 
@@ -116,6 +116,7 @@ pub fn wire_reason(reason: Reason) -> pb::ErrorReason {
         Reason::ModelNotReady => pb::ErrorReason::ModelNotReady,
         Reason::ModelTimeout => pb::ErrorReason::ModelTimeout,
         Reason::ModelError => pb::ErrorReason::ModelError,
+        Reason::OutputInvalid => pb::ErrorReason::OutputInvalid,
         Reason::ModelStreamError => pb::ErrorReason::ModelStreamError,
         Reason::UpstreamInternal => pb::ErrorReason::UpstreamInternal,
         Reason::UpstreamUnavailable => pb::ErrorReason::UpstreamUnavailable,
@@ -313,6 +314,7 @@ fn retry_delay(failure: &Failure) -> Option<Duration> {
         | Reason::ModelNotReady
         | Reason::ModelTimeout
         | Reason::ModelError
+        | Reason::OutputInvalid
         | Reason::ModelStreamError
         | Reason::UpstreamInternal
         | Reason::UpstreamUnavailable

@@ -11,6 +11,7 @@ use taiwa_core::{
 use tokio::sync::oneshot;
 
 use super::{
+    CallFacts,
     inbox::{Claimed, Description, Inbox, Message, Resumption, TurnView},
     progress::Commit,
     reader::{Options, Reader},
@@ -56,11 +57,13 @@ impl Handle {
         request: TurnRequest,
         options: Option<Options>,
         claimed: Option<Claimed>,
+        facts: Arc<CallFacts>,
     ) -> Result<Result<(Started, Reader, Commit), Failure>, Ended> {
         self.ask(|reply| Message::Start {
             request: Box::new(request),
             options,
             claimed,
+            facts,
             reply,
         })
         .await
@@ -116,6 +119,7 @@ impl Handle {
         settings: Option<TurnOptions>,
         after: Option<u64>,
         claimed: Option<Claimed>,
+        facts: Arc<CallFacts>,
     ) -> Result<Result<(StreamId, Reader, Commit), Failure>, Ended> {
         let settings = settings.map(Box::new);
         self.ask(|reply| Message::Open {
@@ -123,6 +127,7 @@ impl Handle {
             settings,
             after,
             claimed,
+            facts,
             reply,
         })
         .await

@@ -11,6 +11,7 @@ use taiwa_core::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    CallFacts,
     progress::Commit,
     reader::{Options, Reader},
 };
@@ -46,6 +47,7 @@ pub(super) enum Message {
         /// `None` for a caller that wants the end alone.
         options: Option<Options>,
         claimed: Option<Claimed>,
+        facts: Arc<CallFacts>,
         reply: oneshot::Sender<Result<(Started, Reader, Commit), Failure>>,
     },
     /// Read a turn that started before, from its first event.
@@ -69,6 +71,7 @@ pub(super) enum Message {
         /// Replays the events after this one.
         after: Option<u64>,
         claimed: Option<Claimed>,
+        facts: Arc<CallFacts>,
         reply: oneshot::Sender<Result<(StreamId, Reader, Commit), Failure>>,
     },
     /// A frame of a live conversation.

@@ -85,6 +85,20 @@ impl Commit {
 }
 
 #[cfg(test)]
+impl Commit {
+    /// A batch on its way, and what tells how it ends.
+    pub(crate) fn pair() -> (Self, impl FnOnce(Result<(), Failure>)) {
+        let progress = Progress::new();
+        let commit = progress.of(1);
+        let end = move |kept: Result<(), Failure>| match kept {
+            Ok(()) => progress.advance(1),
+            Err(failure) => progress.fail(failure),
+        };
+        (commit, end)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use taiwa_core::Reason;
 

@@ -5,7 +5,7 @@ mod place;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -29,8 +29,10 @@ use super::{
 };
 use crate::{
     agents::Agents,
+    budget::Accounts,
     model::bedrock::Bedrock,
     store::{Begin, Fence, Key, Store, StoreError, Write},
+    tools::Toolbox,
 };
 
 /// When a client refused for want of room may try again: about the length of a short turn.
@@ -50,6 +52,8 @@ struct Shared {
     config: Arc<Config>,
     agents: Arc<Agents>,
     bedrock: Bedrock,
+    toolbox: Toolbox,
+    budgets: Accounts,
     store: Store,
     sessions: Mutex<HashMap<Key, Slot>>,
     /// Bytes that the logs hold together.
@@ -61,14 +65,34 @@ struct Shared {
     started: Instant,
 }
 
+/// A registry that may be gone.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakRegistry(Weak<Shared>);
+
+impl WeakRegistry {
+    /// The registry, if it is still there.
+    pub(crate) fn upgrade(&self) -> Option<Registry> {
+        self.0.upgrade().map(|shared| Registry { shared })
+    }
+}
+
 impl Registry {
     /// Makes a registry of the sessions in `store`, none of which is loaded yet.
-    pub fn new(config: Config, agents: Arc<Agents>, bedrock: Bedrock, store: Store) -> Self {
+    pub fn new(
+        config: Config,
+        agents: Arc<Agents>,
+        bedrock: Bedrock,
+        toolbox: Toolbox,
+        budgets: Accounts,
+        store: Store,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 config: Arc::new(config),
                 agents,
                 bedrock,
+                toolbox,
+                budgets,
                 store,
                 sessions: Mutex::new(HashMap::new()),
                 held: Arc::default(),
@@ -88,6 +112,16 @@ impl Registry {
     /// The model behind the sessions.
     pub fn bedrock(&self) -> &Bedrock {
         &self.shared.bedrock
+    }
+
+    /// The tools of the agents.
+    pub fn toolbox(&self) -> &Toolbox {
+        &self.shared.toolbox
+    }
+
+    /// The sessions, for who must not keep them.
+    pub(crate) fn downgrade(&self) -> WeakRegistry {
+        WeakRegistry(Arc::downgrade(&self.shared))
     }
 
     /// Where the sessions are kept.
@@ -316,6 +350,8 @@ impl Registry {
             agent: Arc::clone(&agent),
             origin,
             bedrock: shared.bedrock.clone(),
+            budgets: shared.budgets.clone(),
+            offers: shared.toolbox.offers(&agent),
             store: shared.store.clone(),
             fence,
             config: Arc::clone(&shared.config),

@@ -6,8 +6,13 @@ mod keep;
 mod model_call;
 mod outputs;
 mod pace;
+mod runs;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use taiwa_core::{
@@ -16,16 +21,19 @@ use taiwa_core::{
     input::{CallId, CancelCause, StreamId},
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, Sleep},
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tracing::{debug, error};
 
 pub(super) use self::begin::{Origin, Parts};
-use self::model_call::ModelCall;
+use self::{
+    model_call::ModelCall,
+    runs::{Facts, Runs},
+};
 use super::{
-    Config,
+    CallFacts, Config,
     inbox::{Cancelled, Claimed, Description, Gone, Inbox, Message, TurnView},
     log::{Entry, Log, ReaderId},
     progress::{Commit, Progress},
@@ -33,9 +41,11 @@ use super::{
     registry::Place,
 };
 use crate::{
+    budget::Accounts,
     grpc::convert::event::{self, Encoder},
     model::bedrock::Bedrock,
     store::{Fence, Head, Store, Write},
+    tools::{Offer, run::Said},
 };
 
 /// The log of a session, with what follows for it when a reader goes.
@@ -76,6 +86,15 @@ struct Task {
     encoder: Encoder,
     inbox: Inbox,
     model: ModelCall,
+    /// Tools that run.
+    runs: Runs,
+    /// What the agent is offered, where it has tools.
+    offers: Option<watch::Receiver<Arc<Offer>>>,
+    /// What is known of the call that asked for the turn, and of open streams.
+    facts: Facts,
+    /// What budgets that several turns share have to say, to be told to the session.
+    answers: VecDeque<Input>,
+    budgets: Accounts,
     /// Since when a slow reader holds the model.
     held_since: Option<Instant>,
     quiet_since: Option<Instant>,
@@ -92,6 +111,7 @@ struct Task {
 struct Starting {
     options: Option<Options>,
     claimed: Option<Claimed>,
+    facts: Arc<CallFacts>,
     reply: oneshot::Sender<Result<(Started, Reader, Commit), Failure>>,
 }
 
@@ -99,6 +119,7 @@ struct Starting {
 enum Happened {
     Message(Option<Message>),
     Model(Input),
+    Tool(Said),
     Writable,
     TimePassed,
     /// The store did not take a batch: what it has is how things stand.
@@ -110,6 +131,7 @@ pub(super) fn start(parts: Parts) -> (Inbox, Commit) {
     let (inbox, rx) = Inbox::new();
     let place = parts.place.clone();
     let tracker = parts.tracker.clone();
+    let budgets = parts.budgets.clone();
     let task = Task::new(parts, inbox.clone());
     let log = Arc::clone(&task.log);
     let first = task.next_commit();
@@ -117,6 +139,7 @@ pub(super) fn start(parts: Parts) -> (Inbox, Commit) {
         let ended = std::panic::AssertUnwindSafe(task.run(rx))
             .catch_unwind()
             .await;
+        budgets.release(place.key());
         place.leave();
         if ended.is_err() {
             error!(session.id = %place.key().session_id, "a session panicked");
@@ -144,6 +167,7 @@ impl Task {
                 failure = progress.failed() => Happened::StoreFailed(failure),
                 message = rx.recv() => Happened::Message(message),
                 () = &mut sleep => Happened::TimePassed,
+                said = self.runs.next() => Happened::Tool(said),
                 () = self.log.writable(), if self.held_since.is_some() => Happened::Writable,
                 input = self.model.next(), if self.held_since.is_none() => Happened::Model(input),
             };
@@ -169,6 +193,7 @@ impl Task {
                 Happened::Model(input) => {
                     self.take_ready(input);
                 }
+                Happened::Tool(said) => self.take_said(said),
                 Happened::Writable => self.release(),
                 Happened::TimePassed => {
                     self.handle(Input::Tick);
@@ -221,12 +246,14 @@ impl Task {
                 request,
                 options,
                 claimed,
+                facts,
                 reply,
             } => {
                 let call = self.next_call();
                 let starting = Starting {
                     options,
                     claimed,
+                    facts,
                     reply,
                 };
                 self.starting.insert(call, starting);
@@ -253,10 +280,11 @@ impl Task {
                 settings,
                 after,
                 claimed,
+                facts,
                 reply,
             } => {
                 // As above.
-                let _ = reply.send(self.open(*options, settings, after, claimed));
+                let _ = reply.send(self.open(*options, settings, after, claimed, facts));
             }
             Message::Frame { stream, frame } => self.handle(Input::Frame { stream, frame }),
             Message::InputClosed(stream) => self.handle(Input::InputClosed(stream)),
@@ -266,6 +294,7 @@ impl Task {
                 cancel,
             } => {
                 if let Some(reader) = self.streams.remove(&stream) {
+                    self.facts.forget(stream);
                     self.handle(Input::StreamGone { stream, cancel });
                     self.log.end(reader, Some(failure));
                 }
@@ -337,6 +366,7 @@ impl Task {
             }
             Gone::Stream { stream, cancel } => {
                 self.streams.remove(&stream);
+                self.facts.forget(stream);
                 self.handle(Input::StreamGone { stream, cancel });
             }
         }

@@ -12,7 +12,9 @@ use std::{
 };
 
 use serde_json::Value;
-use taiwa_core::{Failure, Message, ModelEvent, ModelRequest, TurnOptions, message::Block};
+use taiwa_core::{
+    Failure, Message, ModelEvent, ModelRequest, TurnOptions, message::Block, model::ReplyForm,
+};
 use taiwa_server::model::bedrock::{Bedrock, Config, ModelStream, StaticCredentials};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -201,6 +203,10 @@ pub(crate) fn hello() -> ModelRequest {
             ..TurnOptions::default()
         }),
         max_tokens: None,
+        tools: Vec::new(),
+        tool_choice: None,
+        reply_form: ReplyForm::Native,
+        input_tokens: 0,
         messages: vec![Arc::new(Message::user(vec![Block::Text(
             "hello".to_owned(),
         )]))],

@@ -2,7 +2,7 @@
 
 mod maximal;
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -10,11 +10,12 @@ use taiwa_core::{
     Block, Message, ModelRequest, Reason, Role, ToolCall, ToolResult, ToolSpec, TurnOptions,
     media::{AudioFormat, DocumentFormat, ImageFormat, MediaSource, VideoFormat},
     message::{Audio, CachePoint, Document, DocumentBody, Image, Marking, Video},
+    model::ReplyForm,
     options::{
         CacheOptions, GuardrailOptions, GuardrailStreamMode, GuardrailTrace, LatencyMode,
-        ReasoningOptions, ServiceTier, SystemBlock,
+        OutputFormat, ReasoningOptions, ServiceTier, SystemBlock,
     },
-    tool::{Executor, Schema, ToolChoice, ToolResultBlock},
+    tool::{Approval, Executor, Schema, ToolChoice, ToolResultBlock},
 };
 
 use crate::peer::{Peer, Reply, Request, hello};
@@ -217,6 +218,63 @@ async fn each_tool_choice_has_its_form() {
         .body;
         assert_eq!(body["toolConfig"]["toolChoice"], expected);
     }
+}
+
+#[tokio::test]
+async fn the_tools_of_the_request_are_offered_whatever_the_options_name() {
+    let mut request = with(|options| options.client_tools = vec![weather()]);
+    let of_server = ToolSpec {
+        name: "book".to_owned(),
+        description: "books a table".to_owned(),
+        timeout: Some(Duration::from_secs(5)),
+        approval: Some(Approval::Always),
+        ..ToolSpec::clone(&weather())
+    };
+    request.tools = vec![Arc::new(of_server), weather()];
+    let input_schema = json!({"json": {"type": "object"}});
+    assert_eq!(
+        sent(request).await.body["toolConfig"],
+        json!({"tools": [
+            {"toolSpec": {
+                "name": "book",
+                "description": "books a table",
+                "inputSchema": input_schema,
+            }},
+            {"toolSpec": {"name": "weather", "inputSchema": input_schema}},
+        ]})
+    );
+}
+
+#[tokio::test]
+async fn a_reply_is_held_to_its_form_by_the_provider_or_by_a_tool() {
+    let schema = r#"{"type": "object"}"#;
+    let mut request = with(|options| {
+        options.tool_choice = Some(ToolChoice::Auto);
+        options.output = Some(OutputFormat {
+            name: "answer".to_owned(),
+            description: String::new(),
+            schema_json: schema.to_owned(),
+        });
+    });
+    let native = sent(request.clone()).await.body;
+    let format = &native["outputConfig"]["textFormat"];
+    assert_eq!(format["structure"]["jsonSchema"]["schema"], schema);
+    assert_eq!(native.get("toolConfig"), None);
+
+    let reply = ToolSpec {
+        name: "answer".to_owned(),
+        ..ToolSpec::clone(&weather())
+    };
+    request.tools = vec![Arc::new(reply)];
+    request.tool_choice = Some(ToolChoice::Tool("answer".to_owned()));
+    request.reply_form = ReplyForm::Tool;
+    let by_tool = sent(request).await.body;
+    assert_eq!(by_tool.get("outputConfig"), None);
+    assert_eq!(
+        by_tool["toolConfig"]["toolChoice"],
+        json!({"tool": {"name": "answer"}}),
+        "and not as the options have it"
+    );
 }
 
 #[tokio::test]
@@ -512,6 +570,9 @@ async fn refused(request: ModelRequest) -> String {
 fn with(change: impl FnOnce(&mut TurnOptions)) -> ModelRequest {
     let mut request = hello();
     change(Arc::make_mut(&mut request.options));
+    // As a turn does that has no tools but its caller's.
+    request.tools = request.options.client_tools.clone();
+    request.tool_choice = request.options.tool_choice.clone();
     request
 }
 
@@ -531,6 +592,7 @@ fn weather() -> Arc<ToolSpec> {
         schema: Schema::parse(r#"{"type":"object"}"#).unwrap(),
         strict: false,
         timeout: None,
+        approval: None,
     })
 }
 

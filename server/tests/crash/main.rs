@@ -17,6 +17,7 @@ mod chat;
 mod child;
 mod clients;
 mod codec;
+mod effects;
 mod faults;
 mod judge;
 mod kept;

@@ -32,12 +32,25 @@ const SCHEMA: &str = r#"{
 pub struct HttpGetConfig {
     /// The addresses that may be asked. The tool's description tells the model.
     pub allow: Vec<AllowedUrl>,
-    /// Most bytes of a page that are read; the rest is cut off. 256 KiB is a lot of text for a model.
+    /// Most bytes of a page that are read; the rest is cut off. Default 256 KiB, a lot of
+    /// text for a model.
     ///
     /// A call's own limit holds beside it.
     pub max_bytes: usize,
-    /// Longest time for a page with all its redirects. A call's own limit holds beside it.
+    /// Longest time for a page with all its redirects. Default 30 s. A call's own limit holds
+    /// beside it.
     pub timeout: Duration,
+}
+
+impl HttpGetConfig {
+    /// The usual limits: 256 KiB, 30 s.
+    pub fn new(allow: Vec<AllowedUrl>) -> Self {
+        Self {
+            allow,
+            max_bytes: 256 * 1024,
+            timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Why the tool cannot be made.

@@ -1,8 +1,14 @@
 //! An answer on a terminal: the events of a turn become lines.
 
+use std::time::Duration;
+
 use taiwa_client::{Event, Payload, pb};
 
-use crate::render::{DIM, Piece, Renderer, dim, wrap};
+use crate::{
+    calls::Calls,
+    output::Output,
+    render::{DIM, Piece, Renderer, wrap},
+};
 
 /// The lines of one turn, final ones and those that still change.
 #[derive(Debug)]
@@ -11,17 +17,30 @@ pub(crate) struct Answer {
     shows_reasoning: bool,
     text: Renderer,
     reasoning: String,
+    /// Tool calls, where they are shown among the words.
+    calls: Option<Calls>,
     finished: Vec<String>,
     has_lines: bool,
 }
 
 impl Answer {
-    pub(crate) fn new(width: usize, shows_reasoning: bool) -> Self {
+    /// An answer with its tool calls among the words.
+    pub(crate) fn new(output: &Output) -> Self {
+        Self {
+            calls: Some(Calls::drawn(output)),
+            ..Self::without_calls(output)
+        }
+    }
+
+    /// An answer whose tool calls are told elsewhere.
+    pub(crate) fn without_calls(output: &Output) -> Self {
+        let width = output.width();
         Self {
             width,
-            shows_reasoning,
+            shows_reasoning: output.reasoning,
             text: Renderer::new(width),
             reasoning: String::new(),
+            calls: None,
             finished: Vec::new(),
             has_lines: false,
         }
@@ -37,18 +56,24 @@ impl Answer {
         } else if let Some(reasoning) = event.reasoning().filter(|_| self.shows_reasoning) {
             self.end_text();
             self.reasoning.push_str(reasoning);
-        } else if let Payload::ToolCall(call) = &event.payload {
-            self.end();
-            self.finish(vec![dim(&format!(
-                "⚙ {} {}",
-                call.tool_name, call.input_json
-            ))]);
         } else if let Payload::BlockStarted(started) = &event.payload {
             if started.kind() == pb::BlockKind::Text {
                 self.end();
             }
-        } else if event.turn_ended().is_some() {
+        } else if event.turn_ended().is_some() || matches!(event.payload, Payload::ToolCall(_)) {
             self.end();
+        }
+        if let Some(calls) = &mut self.calls {
+            let lines = calls.follow(event);
+            self.finish(lines);
+        }
+    }
+
+    /// Takes in what was answered to a call of a tool that runs here.
+    pub(crate) fn answered(&mut self, result: &pb::ToolResult, took: Duration) {
+        if let Some(calls) = &mut self.calls {
+            let lines = calls.answered(result, took);
+            self.finish(lines);
         }
     }
 
@@ -63,16 +88,18 @@ impl Answer {
         std::mem::take(&mut self.finished)
     }
 
-    /// The lines that still change.
-    pub(crate) fn unfinished(&self) -> Vec<String> {
+    /// The lines that still change; `mark` stands before calls that run.
+    pub(crate) fn unfinished(&self, mark: &str) -> Vec<String> {
         let mut lines = self.reasoning_lines();
         lines.extend(self.text.unfinished());
+        let calls = self.calls.iter();
+        lines.extend(calls.flat_map(|calls| calls.unfinished(mark)));
         lines
     }
 
     /// Whether nothing of the answer can be seen yet.
     pub(crate) fn is_empty(&self) -> bool {
-        !self.has_lines && self.unfinished().is_empty()
+        !self.has_lines && self.unfinished("").is_empty()
     }
 
     fn end_text(&mut self) {

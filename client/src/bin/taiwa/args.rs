@@ -1,9 +1,13 @@
 //! Flags and variables, each defined once.
 
+mod tools;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use taiwa_client::pb;
+
+pub(crate) use tools::{Answers, Approval};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -16,6 +20,7 @@ Exit codes:
   6    the deadline passed
   7    the answer broke off; what was printed is a part of it
   130  interrupted
+  143  told to stop, while scripts were at hand for the model
 
 Standard output carries the answer alone; all else goes to standard error.";
 
@@ -94,7 +99,10 @@ pub(crate) struct Display {
     /// Show the model's reasoning too
     #[arg(long, global = true)]
     pub(crate) show_reasoning: bool,
-    /// Report tokens and time after each answer, on standard error
+    /// Show arguments and results of tool calls whole
+    #[arg(long, global = true)]
+    pub(crate) verbose: bool,
+    /// Report tokens, time and cost after each answer, on standard error
     #[arg(long, global = true)]
     pub(crate) usage: bool,
 }
@@ -109,15 +117,17 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Ask, and print the answer when it is whole (Invoke)
-    Invoke(Asked),
+    Invoke(Turn),
     /// Ask, and print the answer as it comes (InvokeStream)
-    Stream(Asked),
+    Stream(Turn),
     /// Talk back and forth; type while the answer streams (Converse)
     Chat(Chat),
     /// Ask the same whole and streamed, and show the difference in time
     Compare(Compare),
     /// List the agents of the server, or describe one
     Agents(Agents),
+    /// List the tools of an agent
+    Tools(Tools),
     /// List, show, delete or export the conversations that the server keeps
     Sessions(Sessions),
     /// Count the input tokens of a prompt without running it (CountTokens)
@@ -128,13 +138,22 @@ impl Command {
     /// True for a command that another is to find the sessions of.
     pub(crate) fn keeps_sessions(&self) -> bool {
         match self {
-            Self::Invoke(asked) | Self::Stream(asked) => asked.settings.session.is_some(),
+            Self::Invoke(turn) | Self::Stream(turn) => turn.asked.settings.session.is_some(),
             Self::Chat(chat) => chat.settings.session.is_some(),
             Self::Compare(compare) => compare.asked.settings.session.is_some(),
             Self::Sessions(_) => true,
-            Self::Agents(_) | Self::Count(_) => false,
+            Self::Agents(_) | Self::Tools(_) | Self::Count(_) => false,
         }
     }
+}
+
+/// A turn, and what the command does for it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Turn {
+    #[command(flatten)]
+    pub(crate) asked: Asked,
+    #[command(flatten)]
+    pub(crate) answers: Answers,
 }
 
 /// A prompt with its settings.
@@ -171,6 +190,18 @@ pub(crate) struct Settings {
     /// Randomness, 0 to 1
     #[arg(long, value_name = "X")]
     pub(crate) temperature: Option<f32>,
+    /// Allow only this of the agent's own tools; may be given several times [default: all]
+    #[arg(long = "allow-tool", value_name = "NAME")]
+    pub(crate) allowed_tools: Vec<String>,
+    /// When a person must consent to tool calls; the agent's own rule is never loosened
+    #[arg(long, value_enum)]
+    pub(crate) approval: Option<Approval>,
+    /// Most US dollars for a turn, by the server's price table
+    #[arg(long, value_name = "USD", value_parser = tools::dollars)]
+    pub(crate) max_cost: Option<f64>,
+    /// JSON Schema that the answer must fit, or a file that holds it
+    #[arg(long, value_name = "FILE|JSON", value_parser = tools::output_schema)]
+    pub(crate) output_schema: Option<String>,
     /// Longest time for the whole call, such as 30s or 2m
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
@@ -183,6 +214,8 @@ pub(crate) struct Chat {
     /// What becomes of a prompt that is sent while an answer runs
     #[arg(long, value_enum, default_value_t = WhileBusy::Queue)]
     pub(crate) while_busy: WhileBusy,
+    #[command(flatten)]
+    pub(crate) answers: Answers,
 }
 
 /// What becomes of input while a turn runs.
@@ -224,6 +257,15 @@ pub(crate) enum AgentsCommand {
         /// The agent's id
         id: String,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tools {
+    /// The agent's id [default: the server's default agent]
+    pub(crate) agent: Option<String>,
+    /// Print the JSON Schemas of their arguments too
+    #[arg(long)]
+    pub(crate) schema: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -302,6 +344,13 @@ impl Settings {
             system: self.system.clone().unwrap_or_default(),
             max_tokens: self.max_tokens,
             temperature: self.temperature,
+            allowed_tools: self.allowed_tools.clone(),
+            approval: self.approval.map_or(0, |approval| approval.mode().into()),
+            max_cost_usd: self.max_cost.unwrap_or_default(),
+            output: self.output_schema.clone().map(|schema| pb::OutputFormat {
+                json_schema: Some(pb::output_format::JsonSchema::SchemaJson(schema)),
+                ..Default::default()
+            }),
             ..Default::default()
         }
     }

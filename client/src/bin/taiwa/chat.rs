@@ -1,5 +1,6 @@
 //! `taiwa chat`: a live conversation, on a terminal or through a pipe.
 
+mod desk;
 mod editor;
 mod live;
 mod piped;
@@ -17,10 +18,15 @@ use tokio::sync::mpsc;
 use crate::{
     args::{Chat, Server},
     connection,
+    consent::{Asker, Consent},
     failure::{Exit, Failure},
+    interrupt::Told,
     output::Output,
     request::connect,
+    scripts::Scripts,
 };
+
+use desk::Desk;
 
 /// How long a chat that is left waits for the server to hear of it.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -39,11 +45,16 @@ pub(crate) async fn run(server: &Server, chat: Chat, output: &Output) -> Result<
         Some(session_id) => recap::of(&client, session_id, output).await,
         None => Vec::new(),
     };
+    let scripts = Scripts::load(&chat.answers)?;
+    let mut told = Told::listen(!scripts.is_empty())?;
     let (observe, news) = connection::watch();
     let mut setup = Setup::from(pb::SessionSetup {
         agent_id: chat.settings.agent.clone().unwrap_or_default(),
         session_id: chat.settings.session.clone().unwrap_or_default(),
-        options: Some(chat.settings.options()),
+        options: Some(pb::TurnOptions {
+            client_tools: scripts.specs(),
+            ..chat.settings.options()
+        }),
         input_policy: chat.while_busy.policy().into(),
         stream: Some(pb::StreamOptions {
             on_disconnect: on_disconnect(server).into(),
@@ -58,13 +69,23 @@ pub(crate) async fn run(server: &Server, chat: Chat, output: &Output) -> Result<
     let conversation = client.converse(setup).await?;
     let session_id = conversation.session().session_id.clone();
     let aside = Aside { recap, news };
-    let outcome = if output.terminal && !output.json && io::stdin().is_terminal() {
-        live::run(conversation, aside, output).await
-    } else {
-        piped::run(conversation, aside, output).await
+    let draws = output.terminal && !output.json && io::stdin().is_terminal();
+    let consent = Consent::new(&chat.answers, draws);
+    let desk = Desk::new(scripts, consent, session_id.clone());
+    let chatting = async {
+        if draws {
+            live::run(conversation, aside, desk, output).await
+        } else {
+            let asker = Asker::new(output, chat.answers.editor);
+            piped::run(conversation, aside, desk, asker, output).await
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = chatting => outcome,
+        () = told.heard() => Err(Failure::told_to_stop()),
     };
     if let Err(failure) = &outcome
-        && failure.exit == Exit::Interrupted
+        && matches!(failure.exit, Exit::Interrupted | Exit::ToldToStop)
     {
         leave(&client, session_id).await;
     }

@@ -26,7 +26,7 @@ struct Measured {
 }
 
 pub(crate) async fn run(server: &Server, compare: Compare, output: &Output) -> Result<(), Failure> {
-    let request = request(&compare.asked)?;
+    let request = request(&compare.asked, Vec::new())?;
     let spinner = Spinner::start(output, "asking twice: whole and streamed");
     let client = connect(server).await?;
     let measured = async {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(crate) async fn run(server: &Server, asked: Asked, output: &Output) -> Result<(), Failure> {
-    let request = request(&asked)?;
+    let request = request(&asked, Vec::new())?;
     let counted = connect(server).await?.count_tokens(request).await?;
     if output.json {
         return output.write(&Json::new()?.line("CountTokensResponse", &counted)?);

@@ -17,6 +17,7 @@ pub(crate) enum Exit {
     Deadline = 6,
     Incomplete = 7,
     Interrupted = 130,
+    ToldToStop = 143,
 }
 
 /// The end of a command that did not do what it was asked.
@@ -47,6 +48,11 @@ impl Failure {
         Self::new(Exit::Interrupted, "interrupted")
     }
 
+    /// The command was told to stop by another program, or its terminal is gone.
+    pub(crate) fn told_to_stop() -> Self {
+        Self::new(Exit::ToldToStop, "told to stop")
+    }
+
     /// A result that the turn's status or stop reason says is not a whole answer.
     pub(crate) fn of_result(result: &pb::TurnResult) -> Option<Self> {
         if let Some(error) = &result.error {
@@ -61,6 +67,10 @@ impl Failure {
             pb::TurnStatus::Failed => Self::new(
                 Exit::Other,
                 "the turn failed, and the server does not say why",
+            ),
+            pb::TurnStatus::Paused if !result.pending_approvals.is_empty() => Self::new(
+                Exit::Other,
+                "the turn waits for consent to a tool call that this command cannot ask for",
             ),
             pb::TurnStatus::Paused => Self::new(
                 Exit::Other,

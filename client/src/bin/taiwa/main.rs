@@ -3,10 +3,11 @@
 mod agents;
 mod answer;
 mod args;
+mod calls;
 mod chat;
 mod compare;
 mod connection;
-
+mod consent;
 mod count;
 mod failure;
 mod interrupt;
@@ -16,10 +17,13 @@ mod offline;
 mod output;
 mod render;
 mod request;
+mod rounds;
 mod screen;
+mod scripts;
 mod sessions;
 mod spinner;
 mod stream;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -57,11 +61,12 @@ async fn run(mut args: Args, output: &Output) -> Result<(), Failure> {
         args.server.endpoint.clone_from(&server.endpoint);
     }
     match args.command {
-        Command::Invoke(asked) => invoke::run(&args.server, asked, output).await,
-        Command::Stream(asked) => stream::run(&args.server, asked, output).await,
+        Command::Invoke(turn) => invoke::run(&args.server, turn, output).await,
+        Command::Stream(turn) => stream::run(&args.server, turn, output).await,
         Command::Chat(chat) => chat::run(&args.server, chat, output).await,
         Command::Compare(compare) => compare::run(&args.server, compare, output).await,
         Command::Agents(agents) => agents::run(&args.server, agents, output).await,
+        Command::Tools(tools) => tools::run(&args.server, tools, output).await,
         Command::Sessions(sessions) => sessions::run(&args.server, sessions, output).await,
         Command::Count(asked) => count::run(&args.server, asked, output).await,
     }

@@ -26,6 +26,8 @@ pub(crate) struct Output {
     pub(crate) terminal: bool,
     /// The model's reasoning is shown.
     pub(crate) reasoning: bool,
+    /// Tool calls are shown whole.
+    pub(crate) verbose: bool,
     usage: bool,
     colored_errors: bool,
 }
@@ -49,6 +51,7 @@ impl Output {
             painted,
             terminal,
             reasoning: display.show_reasoning,
+            verbose: display.verbose,
             usage: display.usage,
             colored_errors: colored(io::stderr().is_terminal()),
         }
@@ -121,6 +124,7 @@ impl Output {
             pb::StopReason::Unspecified
             | pb::StopReason::EndTurn
             | pb::StopReason::ToolUse
+            | pb::StopReason::ApprovalRequired
             | pb::StopReason::StopSequence
             | pb::StopReason::Interrupted
             | pb::StopReason::Cancelled
@@ -165,6 +169,9 @@ fn usage_line(result: &pb::TurnResult) -> String {
     if usage.model_calls > 1 {
         parts.push(format!("{} model calls", usage.model_calls));
     }
+    if let Some(cost) = usage.cost_usd {
+        parts.push(dollars(cost));
+    }
     let metrics = result.metrics.unwrap_or_default();
     for (time, what) in [
         (metrics.time_to_first_output, "to first output"),
@@ -182,4 +189,29 @@ fn usage_line(result: &pb::TurnResult) -> String {
         parts.join(" · "),
         result.session_id
     )
+}
+
+/// An amount to the hundredth of a cent, or finer where that would be nothing.
+fn dollars(amount: f64) -> String {
+    if amount > 0.0 && amount < 0.0001 {
+        return format!("${amount:.8}").trim_end_matches('0').to_owned();
+    }
+    format!("${amount:.4}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_costs_are_not_nothing() {
+        for (amount, shown) in [
+            (0.0, "$0.0000"),
+            (0.01234, "$0.0123"),
+            (0.0000123, "$0.0000123"),
+            (12.5, "$12.5000"),
+        ] {
+            assert_eq!(dollars(amount), shown);
+        }
+    }
 }

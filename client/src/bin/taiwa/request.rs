@@ -33,8 +33,9 @@ pub(crate) async fn connect(server: &Server) -> Result<Client, Failure> {
     Ok(builder.connect().await?)
 }
 
-/// Makes the request that was asked for; reads standard input where the prompt is there.
-pub(crate) fn request(asked: &Asked) -> Result<Request, Failure> {
+/// Makes the request that was asked for, with tools that the command runs; reads standard input
+/// where the prompt is there.
+pub(crate) fn request(asked: &Asked, client_tools: Vec<pb::ToolSpec>) -> Result<Request, Failure> {
     let prompt = match asked.prompt.as_deref() {
         Some("-") => piped()?,
         Some(prompt) => prompt.to_owned(),
@@ -49,7 +50,10 @@ pub(crate) fn request(asked: &Asked) -> Result<Request, Failure> {
         prompt,
         agent_id: asked.settings.agent.clone().unwrap_or_default(),
         session_id: asked.settings.session.clone().unwrap_or_default(),
-        options: Some(asked.settings.options()),
+        options: Some(pb::TurnOptions {
+            client_tools,
+            ..asked.settings.options()
+        }),
         ..Default::default()
     });
     if let Some(timeout) = asked.settings.timeout {

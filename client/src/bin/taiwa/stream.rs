@@ -7,72 +7,134 @@ use std::{
     time::Duration,
 };
 
-use taiwa_client::{Error, Event, Turn, pb};
+use taiwa_client::{Client, Error, Event, Payload, Request, pb};
 use tokio::sync::mpsc;
 
 use crate::{
     answer::Answer,
-    args::{Asked, Server},
+    args::{Server, Turn},
+    calls::Calls,
     connection,
     failure::Failure,
-    interrupt::Interrupt,
+    interrupt::{self, Interrupt, Told},
     json::Json,
     output::Output,
     render::dim,
-    request::{connect, request},
+    request::connect,
+    rounds::Rounds,
     screen::Screen,
     spinner::Spinner,
 };
 
+/// Stands before a call that runs.
+const MARK: &str = "⚙";
+
 /// How long a command that was told to stop waits for the server to hear of it.
 const LEAVE: Duration = Duration::from_secs(2);
 
-pub(crate) async fn run(server: &Server, asked: Asked, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(server: &Server, turn: Turn, output: &Output) -> Result<(), Failure> {
     let (observe, mut news) = connection::watch();
-    let request = request(&asked)?.on_connection(observe);
+    let mut rounds = Rounds::begin(&turn, observe, output)?;
     let spinner = Spinner::start(output, "waiting for the first words");
     let client = connect(server).await?;
-    let mut interrupt = Interrupt::listen().await;
+    let mut stop = Stop {
+        interrupt: Interrupt::listen().await,
+        told: Told::listen(rounds.has_scripts())?,
+    };
+    let mut printer = Printer::new(output, spinner)?;
+    let outcome = print_all(&client, &mut rounds, &mut printer, &mut news, &mut stop).await;
+    match outcome {
+        Ok(result) => {
+            output.remark_on(&result);
+            Failure::of_result(&result).map_or(Ok(()), Err)
+        }
+        Err(failure) => {
+            printer.end()?;
+            rounds.leave(&client).await;
+            Err(failure)
+        }
+    }
+}
+
+/// What ends the command from outside.
+struct Stop {
+    interrupt: Interrupt,
+    told: Told,
+}
+
+impl Stop {
+    async fn asked(&mut self) -> Failure {
+        interrupt::ended(&mut self.interrupt, &mut self.told).await
+    }
+}
+
+/// Prints until the turn waits for nothing that can be answered here.
+async fn print_all(
+    client: &Client,
+    rounds: &mut Rounds<'_>,
+    printer: &mut Printer<'_>,
+    news: &mut mpsc::Receiver<String>,
+    stop: &mut Stop,
+) -> Result<pb::TurnResult, Failure> {
+    let mut request = rounds.first();
+    loop {
+        let result = part(client, request, printer, news, stop).await?;
+        rounds.goes_on();
+        let answered = tokio::select! {
+            answered = rounds.answer(&result, true) => answered?,
+            failure = stop.asked() => return Err(failure),
+        };
+        match answered {
+            Some(next) => request = next,
+            None => return Ok(result),
+        }
+    }
+}
+
+/// Prints a turn to its end, or to where it pauses.
+async fn part(
+    client: &Client,
+    request: Request,
+    printer: &mut Printer<'_>,
+    news: &mut mpsc::Receiver<String>,
+    stop: &mut Stop,
+) -> Result<pb::TurnResult, Failure> {
     let mut opening = pin!(client.stream(request));
     let mut turn = tokio::select! {
         turn = &mut opening => turn?,
-        () = interrupt.pressed() => {
+        failure = stop.asked() => {
             cancel(opening).await;
-            return Err(Failure::interrupted());
+            return Err(failure);
         }
     };
-    let mut printer = Printer::new(output, spinner)?;
     let outcome = tokio::select! {
-        outcome = print(&mut turn, &mut printer, &mut news) => Some(outcome),
-        () = interrupt.pressed() => None,
+        outcome = print(&mut turn, printer, news) => outcome,
+        failure = stop.asked() => Err(failure),
     };
     printer.end()?;
     let result = turn.result().cloned();
-    if let Some(result) = &result {
-        output.remark_on(result);
-    }
     // A failure to print leaves a turn that nobody reads, too.
     cancel(ready(Ok(turn))).await;
-    let outcome = outcome.unwrap_or_else(|| Err(Failure::interrupted()));
-    outcome.map_err(|failure| match &result {
-        Some(result) => failure.unless_whole(result),
-        None => failure,
-    })?;
-    result
-        .as_ref()
-        .and_then(Failure::of_result)
-        .map_or(Ok(()), Err)
+    match (outcome, result) {
+        (Ok(()), Some(result)) => Ok(result),
+        (Ok(()), None) => Err(Error::Contract("the stream of a turn has no end").into()),
+        (Err(failure), None) => Err(failure),
+        (Err(failure), Some(result)) => {
+            printer.output.remark_on(&result);
+            Err(failure.unless_whole(&result))
+        }
+    }
 }
 
 /// Cancels a turn that has not ended; in vain where the server does not answer soon.
-async fn cancel(turn: impl Future<Output = Result<Turn, Error>>) {
+async fn cancel(turn: impl Future<Output = Result<taiwa_client::Turn, Error>>) {
     let cancelled = tokio::time::timeout(LEAVE, async { turn.await?.cancel().await });
     // Whoever leaves is told of nothing any more.
     let _ = cancelled.await;
 }
 
 async fn print(
-    turn: &mut Turn,
+    turn: &mut taiwa_client::Turn,
     printer: &mut Printer<'_>,
     news: &mut mpsc::Receiver<String>,
 ) -> Result<(), Failure> {
@@ -106,28 +168,41 @@ pub(crate) struct Printer<'a> {
 
 enum Form {
     Json(Json),
-    Live { screen: Screen, answer: Answer },
-    Rendered(Answer),
-    Plain { line_is_open: bool, reasons: bool },
+    Live {
+        screen: Screen,
+        answer: Answer,
+    },
+    Rendered {
+        answer: Answer,
+        calls: Calls,
+    },
+    Plain {
+        line_is_open: bool,
+        reasons: bool,
+        calls: Calls,
+    },
 }
 
 impl<'a> Printer<'a> {
     /// Prints one turn; the spinner turns until the first words are there.
     pub(crate) fn new(output: &'a Output, spinner: Spinner) -> Result<Self, Failure> {
-        let answer = || Answer::new(output.width(), output.reasoning);
         let form = if output.json {
             Form::Json(Json::new()?)
         } else if output.rendered && output.terminal {
             Form::Live {
                 screen: Screen::new(output.painted),
-                answer: answer(),
+                answer: Answer::new(output),
             }
         } else if output.rendered {
-            Form::Rendered(answer())
+            Form::Rendered {
+                answer: Answer::without_calls(output),
+                calls: Calls::plain(output),
+            }
         } else {
             Form::Plain {
                 line_is_open: false,
                 reasons: false,
+                calls: Calls::plain(output),
             }
         };
         Ok(Self {
@@ -150,15 +225,18 @@ impl<'a> Printer<'a> {
                     return Ok(());
                 }
                 self.spinner.stop();
-                screen.draw(&answer.take_finished(), &answer.unfinished(), None)
+                screen.draw(&answer.take_finished(), &answer.unfinished(MARK), None)
             }
-            Form::Rendered(answer) => {
+            Form::Rendered { answer, calls } => {
                 answer.follow(&event);
-                lines(self.output, answer)
+                lines(self.output, answer)?;
+                let said = calls.follow(&event);
+                self.tell(&said)
             }
             Form::Plain {
                 line_is_open,
                 reasons,
+                calls,
             } => {
                 if let Some(text) = event.text() {
                     if std::mem::take(reasons) {
@@ -170,10 +248,43 @@ impl<'a> Printer<'a> {
                 if let Some(reasoning) = event.reasoning().filter(|_| self.output.reasoning) {
                     *reasons = true;
                     write!(io::stderr().lock(), "{reasoning}")?;
+                    return Ok(());
                 }
-                Ok(())
+                let said = calls.follow(&event);
+                let begins_call = matches!(event.payload, Payload::ToolCall(_));
+                if begins_call && std::mem::take(line_is_open) {
+                    // What follows the call is another sentence.
+                    self.output.write("\n")?;
+                }
+                if !said.is_empty() && std::mem::take(reasons) {
+                    self.output.remark("");
+                }
+                self.tell(&said)
             }
         }
+    }
+
+    /// Tells what the user's own script answered.
+    pub(crate) fn answered(
+        &mut self,
+        result: &pb::ToolResult,
+        took: Duration,
+    ) -> Result<(), Failure> {
+        match &mut self.form {
+            Form::Json(_) => Ok(()),
+            Form::Live { screen, answer } => {
+                answer.answered(result, took);
+                screen.draw(&answer.take_finished(), &answer.unfinished(MARK), None)
+            }
+            Form::Rendered { calls, .. } | Form::Plain { calls, .. } => {
+                let said = calls.answered(result, took);
+                self.tell(&said)
+            }
+        }
+    }
+
+    fn tell(&mut self, remarks: &[String]) -> Result<(), Failure> {
+        remarks.iter().try_for_each(|remark| self.remark(remark))
     }
 
     /// Says something beside the answer, where it does not tear a line of it apart.
@@ -182,13 +293,13 @@ impl<'a> Printer<'a> {
             Form::Live { screen, answer } if !answer.is_empty() => {
                 let mut lines = answer.take_finished();
                 lines.push(dim(remark));
-                screen.draw(&lines, &answer.unfinished(), None)
+                screen.draw(&lines, &answer.unfinished(MARK), None)
             }
             Form::Plain { line_is_open, .. } if *line_is_open && self.output.terminal => {
                 self.output.remark(&format!("\n{remark}"));
                 Ok(())
             }
-            Form::Json(_) | Form::Live { .. } | Form::Rendered(_) | Form::Plain { .. } => {
+            Form::Json(_) | Form::Live { .. } | Form::Rendered { .. } | Form::Plain { .. } => {
                 self.spinner.aside(|| self.output.remark(remark));
                 Ok(())
             }
@@ -204,7 +315,7 @@ impl<'a> Printer<'a> {
                 answer.end();
                 screen.draw(&answer.take_finished(), &[], None)
             }
-            Form::Rendered(answer) => {
+            Form::Rendered { answer, .. } => {
                 answer.end();
                 lines(self.output, answer)
             }

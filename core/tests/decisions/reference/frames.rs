@@ -69,6 +69,7 @@ impl Reference {
                     _ => Reply::Rejected(id, Reason::TurnNotFound),
                 }
             }
+            FrameBody::Decision(decision) => self.decision(stream, id, decision),
             FrameBody::ToolResult(result) => {
                 let fits = self.has_room(result.size_bytes());
                 let (draining, max) = (self.draining, self.limits.max_tool_result_bytes);

@@ -9,6 +9,7 @@ use crate::bedrock;
 
 impl Reference {
     pub(crate) fn command(&mut self, command: &Command) {
+        assert!(!self.is_void, "{command:?} comes of nothing");
         match command {
             Command::CallModel { step, request } => {
                 assert_eq!(self.step, None, "two model calls are open");
@@ -33,6 +34,10 @@ impl Reference {
                 );
                 self.step = None;
             }
+            Command::Settle { .. } => {}
+            Command::Extend(step) => panic!("no budget is shared by {step:?}"),
+            Command::RunTool(run) => self.run_tool(run),
+            Command::CancelTool(run) => self.cancel_tool(*run),
             Command::Answer { call, answer } => {
                 let (expected, pending) = self.call.take().expect("a call is answered twice");
                 assert_eq!(call.0, expected);
@@ -58,6 +63,9 @@ impl Reference {
                             turn.open.remove(open.expect("a result without a call"));
                             turn.words.extend(tokens);
                             self.closed_calls.push(call);
+                        }
+                        for decision in pending.decisions {
+                            self.note_decision(&decision);
                         }
                     }
                     Phase::Running(_) => panic!("a turn started while another runs"),
@@ -93,6 +101,7 @@ impl Reference {
     }
 
     pub(crate) fn event(&mut self, event: &Event) {
+        assert!(!self.is_void, "{event:?} comes of nothing");
         self.sequence += 1;
         assert_eq!(event.sequence, self.sequence, "sequences have a gap");
         if let Payload::TurnStarted {
@@ -143,6 +152,7 @@ impl Reference {
                     turn.open.is_empty(),
                     "a step starts before all calls are answered"
                 );
+                turn.work.step_started();
                 turn.steps += 1;
                 turn.step = Some(Step::default());
                 assert!(turn.steps <= self.limits.max_steps.get());
@@ -164,6 +174,9 @@ impl Reference {
                 turn.end_step(step, true);
             }
             Payload::ToolCall(call) => self.tool_call(call),
+            Payload::ToolCallUpdate(update) => self.update(update),
+            Payload::ApprovalRequest(request) => self.request(request),
+            Payload::ApprovalResolved(resolved) => self.resolved(resolved),
             Payload::ToolCallsCancelled(ids) => {
                 let turn = self.turn_mut().unwrap();
                 for id in ids {
@@ -233,11 +246,17 @@ impl Reference {
         let input: serde_json::Value = serde_json::from_str(&call.input_json).unwrap();
         assert!(input.is_object());
         let fits = match call.name.as_str() {
-            "clock" => true,
+            "clock" | "look" => true,
             "weather" => input["city"].is_string(),
+            "send" => input["to"].is_string(),
             _ => false,
         };
         assert!(fits, "{call:?} does not fit");
+        if call.executor == Executor::Server {
+            let is_remembered = self.remembered.get(&call.name) == Some(&true);
+            let turn = self.turn_mut().unwrap();
+            return turn.work.announced(call, is_remembered);
+        }
         turn.open.push(call.id.clone());
         turn.expires.insert(call.id.clone(), call.expires.unwrap());
     }
@@ -268,6 +287,7 @@ impl Reference {
                 .map(|c| c.id.clone())
                 .collect();
             assert_eq!(open, turn.open);
+            turn.work.paused(&result.pending_approvals);
             assert!(!self.streams.values().any(Stream::is_heard));
             self.must_pause = false;
             self.phase = Phase::Paused(turn);
@@ -285,6 +305,7 @@ impl Reference {
         }
         assert!(result.stop_reason.is_some());
         assert_eq!(turn.open, Vec::<String>::new(), "a call has no end");
+        assert!(turn.work.is_done(), "a call has no end: {:?}", turn.work);
         assert_eq!(
             turn.interrupted,
             result.status == TurnStatus::Interrupted

@@ -60,12 +60,18 @@ impl Reference {
         let streams: Vec<u64> = self.streams.keys().copied().collect();
         streams.into_iter().for_each(|id| self.unfinished(id));
         self.streams.clear();
-        self.draining = false;
+        (self.draining, self.is_void) = (false, false);
         self.step = None;
+        // The process that comes after gives the names again of what was not kept.
+        self.closed_runs.clear();
         let waiting = self.queue.iter_mut().chain(&mut self.steering);
         waiting.for_each(|message| message.stream = None);
         if let Some(turn) = self.turn_mut() {
             turn.owner = None;
+        }
+        let has_send = self.has_send;
+        if let Some(turn) = self.turn_mut() {
+            turn.work.crash(has_send);
         }
         let Phase::Running(turn) = &mut self.phase else {
             return !self.rejections.is_empty();
@@ -76,7 +82,13 @@ impl Reference {
                 // Counts that came were not told, so they are lost with the process.
                 (step.counted, step.refused) = (false, false);
             }
-            None => self.must_pause = true,
+            None => {
+                if turn.open.is_empty() && !turn.work.asks() {
+                    turn.lost = true;
+                } else {
+                    self.must_pause = true;
+                }
+            }
         }
         true
     }

@@ -3,16 +3,18 @@
 use std::time::{Duration, Instant};
 
 use taiwa::v1::{self as pb, converse_request::Frame, event::Payload};
-use taiwa_e2e::{World, told::Told};
+use taiwa_e2e::{
+    World,
+    latency::{self, Latencies, measure},
+    told::Told,
+};
 use taiwa_simulator::{Entry, Outcome};
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status};
 
 use super::{How, TIMES, check_next_turn, world};
 use crate::{
-    ended_turn, entry,
-    latency::{self, Latencies, measure},
-    nothing_upstream, the_machine,
+    ended_turn, entry, nothing_upstream, the_machine,
     wire::{Patient, patient},
 };
 

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     path::PathBuf,
+    sync::Arc,
 };
 
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use taiwa_core::{
     Agent, Limits, TurnOptions,
     agent::SystemOverride,
     limits::MAX_CLIENT_TOOL_TIMEOUT,
+    model::ReplyForm,
     options::{CacheOptions, GuardrailOptions, ReasoningOptions},
 };
 use toml::Spanned;
@@ -19,6 +21,8 @@ use toml::Spanned;
 use super::{
     Context, FileError,
     context::ContextTable,
+    money::Cost,
+    tools::ToolsTable,
     values::{
         AgentId, Effort, GuardrailId, GuardrailVersion, LatencyWord, ModelId, Prompt, Share,
         StopSequence, StreamModeWord, SystemWord, TierWord, ToolName, TraceWord, TtlWord,
@@ -59,6 +63,9 @@ pub(super) struct Entry {
     context: Option<Spanned<ContextTable>>,
     #[serde(default)]
     provider_tools: Vec<ToolName>,
+    #[serde(default)]
+    pub(super) tools: Vec<Spanned<ToolsTable>>,
+    structured_output: Option<ReplyWord>,
     service_tier: Option<TierWord>,
     latency: Option<LatencyWord>,
     request_metadata: Option<Spanned<BTreeMap<String, String>>>,
@@ -77,6 +84,14 @@ struct InferenceTable {
     stop_sequences: Option<Spanned<Vec<StopSequence>>>,
 }
 
+/// How the model is held to the form of a reply.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ReplyWord {
+    Native,
+    Tool,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReasoningTable {
@@ -93,6 +108,12 @@ struct LimitsTable {
     first_event_timeout: Option<Span>,
     model_idle_timeout: Option<Span>,
     client_tool_timeout: Option<Spanned<Span>>,
+    tool_timeout: Option<Span>,
+    approval_timeout: Option<Spanned<Span>>,
+    max_concurrent_tools: Option<NonZeroUsize>,
+    max_faulty_steps: Option<NonZeroU32>,
+    max_output_repairs: Option<u32>,
+    max_cost_usd: Option<Cost>,
     max_queued_inputs: Option<NonZeroUsize>,
     max_input_size: Option<Size>,
     max_tool_result_size: Option<Size>,
@@ -133,6 +154,7 @@ impl Context<'_> {
                 return Err(self.fault("model", place, problem));
             }
         };
+        let max_cost = entry.limits.max_cost_usd.map(Cost::picodollars);
         let limits = self.limits(entry.limits)?;
         let system = self.system(entry.system, entry.system_file, &limits)?;
         let InferenceTable {
@@ -152,6 +174,7 @@ impl Context<'_> {
                 .reasoning
                 .map(|table| self.reasoning(table))
                 .transpose()?,
+            max_cost,
             provider_tools: entry.provider_tools.into_iter().map(String::from).collect(),
             guardrail: entry.guardrail.map(|table| GuardrailOptions {
                 guardrail_id: table.id.into(),
@@ -180,6 +203,12 @@ impl Context<'_> {
             options,
             limits,
             context: entry.context.map(|table| self.context(table)).transpose()?,
+            prices: Arc::default(),
+            reply_form: entry.structured_output.map(|word| match word {
+                ReplyWord::Native => ReplyForm::Native,
+                ReplyWord::Tool => ReplyForm::Tool,
+            }),
+            serves_tools: false,
             model_override: entry.allow_model_override,
             system_override: entry
                 .system_override
@@ -196,7 +225,24 @@ impl Context<'_> {
             let place = timeout.span().start;
             return Err(self.fault("client_tool_timeout", place, "must be at most 24h"));
         }
+        if let Some(timeout) = &table.approval_timeout
+            && timeout.get_ref().duration() > MAX_CLIENT_TOOL_TIMEOUT
+        {
+            let place = timeout.span().start;
+            return Err(self.fault("approval_timeout", place, "must be at most 24h"));
+        }
         Ok(Limits {
+            tool_timeout: table.tool_timeout.map_or(base.tool_timeout, Span::duration),
+            approval_timeout: table
+                .approval_timeout
+                .map_or(base.approval_timeout, |timeout| {
+                    timeout.into_inner().duration()
+                }),
+            max_concurrent_tools: table
+                .max_concurrent_tools
+                .unwrap_or(base.max_concurrent_tools),
+            max_faulty_steps: table.max_faulty_steps.unwrap_or(base.max_faulty_steps),
+            max_output_repairs: table.max_output_repairs.unwrap_or(base.max_output_repairs),
             max_steps: table.max_steps.unwrap_or(base.max_steps),
             turn_timeout: table.turn_timeout.map_or(base.turn_timeout, Span::duration),
             max_total_tokens: table.max_total_tokens.or(base.max_total_tokens),
@@ -325,7 +371,7 @@ impl Context<'_> {
 }
 
 /// Turns TOML into JSON; `None` when it cannot be said there.
-fn json(value: toml::Value) -> Option<Value> {
+pub(super) fn json(value: toml::Value) -> Option<Value> {
     Some(match value {
         toml::Value::String(text) => text.into(),
         toml::Value::Integer(number) => number.into(),

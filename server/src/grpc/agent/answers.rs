@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use taiwa::v1 as pb;
-use taiwa_core::{Agent, Failure, ModelRequest, history::History};
+use taiwa_core::{
+    Agent, Failure, ModelRequest, TurnOptions,
+    history::History,
+    model::ReplyForm,
+    tool::{ToolSet, ToolSpec},
+};
 use tokio::time::Instant;
 
 use super::{Caller, Service};
-use crate::{grpc::convert, session::handle::Handle};
+use crate::{grpc::convert, session::handle::Handle, tools::Offer};
 
 impl Service {
     pub(super) async fn count(
@@ -36,8 +41,13 @@ impl Service {
         history.extend(count.messages);
         let options = agent.settle(options);
         let model_id = options.model_id.clone().unwrap_or_default();
+        let offer = self.offer(&agent);
         let request = ModelRequest {
             max_tokens: options.max_tokens.map(|max| max.get()),
+            tools: offered(&offer.set.allowed(&options.allowed_tools), &options),
+            tool_choice: options.tool_choice.clone(),
+            reply_form: agent.reply_form.unwrap_or_else(|| ReplyForm::of(&model_id)),
+            input_tokens: 0,
             options: Arc::new(options),
             messages: history.sent(),
             deadline: caller.deadline.map(Instant::into_std),
@@ -48,6 +58,12 @@ impl Service {
             input_tokens,
             model_id,
         })
+    }
+
+    /// What an agent is offered now.
+    pub(super) fn offer(&self, agent: &Agent) -> Arc<Offer> {
+        let offers = self.registry.toolbox().offers(agent);
+        offers.map_or_else(Arc::default, |offers| Arc::clone(&offers.borrow()))
     }
 
     pub(super) fn page(
@@ -74,6 +90,25 @@ impl Service {
     }
 
     pub(super) fn describe(&self, agent: &Agent) -> pb::Agent {
-        convert::agent::agent(agent, agent.id == self.agents.default_agent().id)
+        convert::agent::agent(
+            agent,
+            agent.id == self.agents.default_agent().id,
+            Vec::new(),
+        )
     }
+
+    /// Describes an agent with its tools.
+    pub(super) fn describe_whole(&self, agent: &Agent) -> pb::Agent {
+        let tools = convert::agent::tools(&self.offer(agent).set, agent);
+        pb::Agent {
+            tools,
+            ..self.describe(agent)
+        }
+    }
+}
+
+/// The tools that a turn's model would be offered.
+fn offered(set: &ToolSet, options: &TurnOptions) -> Vec<Arc<ToolSpec>> {
+    let of_server = set.iter().map(|tool| &tool.spec);
+    of_server.chain(&options.client_tools).cloned().collect()
 }

@@ -16,7 +16,7 @@ use crate::{
         request_ids::{self, Claim, Fingerprint},
     },
     session::{
-        Answer, Claimed,
+        Answer, CallFacts, Claimed,
         handle::Handle,
         reader::{Options, Reader},
         registry::{Beginning, Registry},
@@ -60,7 +60,8 @@ impl Service {
         let registry = self.registry.clone();
         let agent = Arc::clone(agent);
         let tenant = Arc::clone(tenant);
-        let starting = start(registry, agent, tenant, invocation, options, claimed);
+        let facts = Arc::clone(&caller.facts);
+        let starting = start(registry, agent, tenant, invocation, options, claimed, facts);
         match ticket {
             Some(ticket) => ticket.work(starting).await,
             None => starting.await.map(|(_, run)| run),
@@ -109,6 +110,7 @@ async fn start(
     invocation: Invocation,
     options: Option<Options>,
     claimed: Option<Claimed>,
+    facts: Arc<CallFacts>,
 ) -> Result<(Answer, Run), Failure> {
     loop {
         let session_id = invocation.session_id.as_deref();
@@ -116,7 +118,8 @@ async fn start(
         let found = registry.find_or_begin(&tenant, session_id, begin);
         let (handle, _) = found.await?;
         let turn = invocation.turn.clone();
-        let Ok(answer) = handle.start(turn, options.clone(), claimed.clone()).await else {
+        let asked = handle.start(turn, options.clone(), claimed.clone(), Arc::clone(&facts));
+        let Ok(answer) = asked.await else {
             // The session ended between being found and being asked.
             continue;
         };

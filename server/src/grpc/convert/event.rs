@@ -2,6 +2,7 @@
 
 mod output;
 mod result;
+mod tools;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -93,6 +94,13 @@ impl Encoder {
             Payload::StepStarted { model_id } => Wire::StepStarted(pb::StepStarted { model_id }),
             Payload::StepCompleted(step) => Wire::StepCompleted(step_completed(&step)),
             Payload::ToolCall(call) => Wire::ToolCall(content::tool_call(call)),
+            Payload::ToolCallUpdate(update) => Wire::ToolCallUpdate(tools::update(*update)),
+            Payload::ApprovalRequest(request) => {
+                Wire::ApprovalRequest(tools::approval_request(*request))
+            }
+            Payload::ApprovalResolved(resolved) => {
+                Wire::ApprovalResolved(tools::resolved(resolved))
+            }
             Payload::ToolCallsCancelled(tool_call_ids) => {
                 Wire::ToolCallsCancelled(pb::ToolCallsCancelled { tool_call_ids })
             }

@@ -18,7 +18,7 @@ use taiwa_core::{
 pub(super) const PNG: &[u8] = &[0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
 
 /// An agent that allows everything, with small limits.
-pub(super) fn agent() -> Agent {
+pub(crate) fn agent() -> Agent {
     Agent {
         id: "assistant".to_owned(),
         display_name: "Assistant".to_owned(),
@@ -35,6 +35,7 @@ pub(super) fn agent() -> Agent {
                 schema: Schema::parse(r#"{"type":"object"}"#).unwrap(),
                 strict: false,
                 timeout: None,
+                approval: None,
             })],
             ..TurnOptions::default()
         },
@@ -45,6 +46,9 @@ pub(super) fn agent() -> Agent {
             ..Limits::default()
         },
         context: None,
+        prices: Arc::default(),
+        reply_form: None,
+        serves_tools: false,
         model_override: true,
         system_override: SystemOverride::Prepend,
     }

@@ -15,7 +15,7 @@ use super::{
     delivery::{self, StreamOptions},
     identifier,
     options::{self, ToolScope},
-    resume,
+    resume, tool,
     violations::Violations,
 };
 
@@ -110,7 +110,7 @@ fn body(wire: Option<Wire>, agent: &Agent, policy: InputPolicy) -> Result<FrameB
             return Err(Failure::invalid(
                 "frame",
                 "must be of a kind that this version knows: setup, prompt, input, tool_result, \
-                 interrupt, update or ack",
+                 approval_decision, interrupt, update or ack",
             ));
         }
         Some(Wire::Setup(_)) => {
@@ -139,6 +139,12 @@ fn body(wire: Option<Wire>, agent: &Agent, policy: InputPolicy) -> Result<FrameB
                 content::tool_result(result, limits, violations)
             })
             .map(FrameBody::ToolResult),
+        Some(Wire::ApprovalDecision(decision)) => {
+            let decision = violations.within("approval_decision", |violations| {
+                tool::decision(decision, violations)
+            });
+            Some(FrameBody::Decision(decision))
+        }
         Some(Wire::Interrupt(interrupt)) => Some(FrameBody::Interrupt {
             turn_id: Some(interrupt.turn_id).filter(|id| !id.is_empty()),
             discard_output: interrupt.discard_output,

@@ -14,9 +14,10 @@ use taiwa::v1 as pb;
 use taiwa_core::{
     Agent, Failure, TurnOptions,
     options::{CacheOptions, LatencyMode, OutputFormat, ReasoningOptions, ServiceTier},
+    price,
 };
 
-pub use self::write::write;
+pub use self::write::{approval, write};
 use super::{content, identifier, json, time, tool, violations::Violations};
 
 // Bounds of Bedrock's own:
@@ -30,6 +31,9 @@ const MAX_RESPONSE_PATHS: usize = 10;
 const MAX_RESPONSE_PATH_CHARS: usize = 256;
 const MAX_METADATA_ENTRIES: usize = 16;
 const MAX_METADATA_CHARS: usize = 256;
+
+/// Highest limit on the cost of a turn, in US dollars; a guess above what anybody would spend.
+const MAX_COST_USD: f64 = 1e6;
 
 /// Which tools a request can mean when it names one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,12 +110,14 @@ fn settings(
             .output
             .and_then(|wire| violations.within("output", |violations| output(wire, violations))),
         client_tools: tool::client_tools(wire.client_tools, violations),
+        allowed_tools: allowed_tools(wire.allowed_tools, agent, violations),
         provider_tools: wire.provider_tools,
         tool_choice: wire.tool_choice.and_then(|wire| {
             violations.within("tool_choice", |violations| {
                 tool::choice(wire, declared, violations)
             })
         }),
+        approval: tool::approval_mode(wire.approval, violations),
         guardrail: wire.guardrail.and_then(|wire| {
             violations.within("guardrail", |violations| {
                 guardrail::guardrail(wire, agent, violations)
@@ -120,6 +126,7 @@ fn settings(
         max_steps: count("max_steps", wire.max_steps, violations),
         timeout: wire.timeout.and_then(|wire| timeout(wire, violations)),
         max_total_tokens: total_tokens(wire.max_total_tokens, violations),
+        max_cost: cost(wire.max_cost_usd, violations),
         service_tier: word(
             "service_tier",
             &wire.service_tier,
@@ -196,6 +203,36 @@ fn total_tokens(given: i64, violations: &mut Violations) -> Option<NonZeroU64> {
         );
     }
     NonZeroU64::new(tokens.unwrap_or_default())
+}
+
+/// Reads a limit in US dollars, where zero means unset.
+fn cost(given: f64, violations: &mut Violations) -> Option<NonZeroU64> {
+    // A comparison with NaN is false, so NaN is refused as well.
+    if !(0.0..=MAX_COST_USD).contains(&given) {
+        let description = format!("must be between 0 and {MAX_COST_USD}, not {given}");
+        violations.refuse_field("max_cost_usd", description);
+    }
+    let cost = NonZeroU64::new(price::picodollars(given));
+    if cost.is_none() && given > 0.0 {
+        violations.refuse_field("max_cost_usd", "must be at least 0.000000000001");
+    }
+    cost
+}
+
+/// Reads the names of the agent's own tools to offer.
+fn allowed_tools(wire: Vec<String>, agent: &Agent, violations: &mut Violations) -> Vec<String> {
+    if !wire.is_empty() && !agent.serves_tools {
+        violations.refuse_field(
+            "allowed_tools",
+            "must be empty: the agent has no tools of its own",
+        );
+    }
+    for (index, name) in wire.iter().enumerate() {
+        violations.within_item("allowed_tools", index, |violations| {
+            identifier::check_tool_name(name, violations)
+        });
+    }
+    wire
 }
 
 fn share(field: &str, given: Option<f32>, violations: &mut Violations) -> Option<f32> {

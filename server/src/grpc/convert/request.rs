@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use taiwa::v1 as pb;
 use taiwa_core::{
     Agent, Block, Failure, Message, Role, ToolResult, input::TurnRequest, message::Marking,
+    tool::Decision,
 };
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
     delivery::{self, StreamOptions},
     identifier,
     options::{self, ToolScope},
+    tool,
     violations::Violations,
 };
 
@@ -57,10 +59,12 @@ fn invocation(wire: pb::InvokeRequest, agent: &Agent, violations: &mut Violation
     let has_input = !wire.prompt.is_empty() || !wire.content.is_empty();
     let has_messages = !wire.messages.is_empty();
     let has_results = !wire.tool_results.is_empty();
-    if !has_input && !has_messages && !has_results {
+    let has_decisions = !wire.approval_decisions.is_empty();
+    if !has_input && !has_messages && !has_results && !has_decisions {
         violations.refuse_field(
             "prompt",
-            "must be set, or content, messages or tool_results: there is nothing to answer",
+            "must be set, or content, messages, tool_results or approval_decisions: there is \
+             nothing to answer",
         );
     }
     let session_id = identifier::session_id(wire.session_id, violations);
@@ -94,6 +98,7 @@ fn invocation(wire: pb::InvokeRequest, agent: &Agent, violations: &mut Violation
         content: conversation::input(wire.prompt, wire.content, limits, violations),
         messages,
         tool_results,
+        decisions: decisions(wire.approval_decisions, violations),
         options: options::read(wire.options, ToolScope::Request, agent, violations),
         deadline: None,
     };
@@ -122,6 +127,16 @@ fn tool_results(
         });
     }
     results
+}
+
+/// Reads the field `approval_decisions`.
+fn decisions(wire: Vec<pb::ApprovalDecision>, violations: &mut Violations) -> Vec<Decision> {
+    let decisions = wire.into_iter().enumerate().map(|(index, wire)| {
+        violations.within_item("approval_decisions", index, |violations| {
+            tool::decision(wire, violations)
+        })
+    });
+    decisions.collect()
 }
 
 fn is_users(message: &pb::Message) -> bool {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use taiwa::v1 as pb;
 use taiwa_core::{
     Agent,
-    tool::{Schema, ToolChoice, ToolSpec},
+    tool::{Approval, ApprovalMode, Decision, Schema, ToolChoice, ToolSpec},
 };
 
 use super::{identifier, json, time, violations::Violations};
@@ -18,6 +18,12 @@ const MAX_TOOLS: usize = 256;
 
 /// Spans that a tool may be waited for; the shorter could not be answered over any network.
 const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+
+/// Bytes of an approval's digest: SHA-256.
+const DIGEST_BYTES: usize = 32;
+
+/// Longest comment, or input that a person edited; a guess above what people write.
+const MAX_DECISION_BYTES: usize = 64 * 1024;
 
 /// Reads the tools that the client runs.
 pub(super) fn client_tools(
@@ -100,6 +106,8 @@ pub(super) fn choice(
                 }
                 let is_declared = declared.is_none_or(|(own, agent)| {
                     own.contains(&name)
+                        // Which tools the server has changes while it runs.
+                        || agent.serves_tools
                         || agent.options.client_tool(&name).is_some()
                         || agent.options.provider_tools.contains(&name)
                 });
@@ -145,6 +153,10 @@ fn spec(wire: pb::ToolSpec, violations: &mut Violations) -> Option<ToolSpec> {
             Some(timeout)
         })
     });
+    let approval = approval_mode(wire.approval, violations).map(|mode| match mode {
+        ApprovalMode::Never => Approval::Never,
+        ApprovalMode::Always => Approval::Always,
+    });
     let schema = schema.filter(|_| name_fits)?;
     Some(ToolSpec {
         name: wire.name,
@@ -152,7 +164,50 @@ fn spec(wire: pb::ToolSpec, violations: &mut Violations) -> Option<ToolSpec> {
         schema,
         strict: wire.strict,
         timeout,
+        approval,
     })
+}
+
+/// Reads the field `approval`; unset means the agent's own rule.
+pub(super) fn approval_mode(given: i32, violations: &mut Violations) -> Option<ApprovalMode> {
+    match pb::ApprovalMode::try_from(given) {
+        Ok(pb::ApprovalMode::Unspecified) => None,
+        Ok(pb::ApprovalMode::Never) => Some(ApprovalMode::Never),
+        Ok(pb::ApprovalMode::Always) => Some(ApprovalMode::Always),
+        Ok(pb::ApprovalMode::ByInput) | Err(_) => {
+            let text = "must be APPROVAL_MODE_NEVER or APPROVAL_MODE_ALWAYS";
+            violations.refuse_field("approval", text);
+            None
+        }
+    }
+}
+
+/// Reads an answer to an approval request.
+pub(super) fn decision(wire: pb::ApprovalDecision, violations: &mut Violations) -> Decision {
+    if wire.approval_id.is_empty() {
+        violations.refuse_field("approval_id", "must be that of an approval_request");
+    }
+    if !wire.digest.is_empty() && wire.digest.len() != DIGEST_BYTES {
+        violations.refuse_field("digest", "must be the 32 bytes of the approval_request's");
+    }
+    for (field, text) in [
+        ("edited_input_json", &wire.edited_input_json),
+        ("comment", &wire.comment),
+    ] {
+        if text.len() > MAX_DECISION_BYTES {
+            let given = text.len();
+            let description = format!("must be at most {MAX_DECISION_BYTES} bytes, not {given}");
+            violations.refuse_field(field, description);
+        }
+    }
+    Decision {
+        approval_id: wire.approval_id,
+        approved: wire.approved,
+        edited_input_json: Some(wire.edited_input_json).filter(|text| !text.is_empty()),
+        comment: wire.comment,
+        remember: wire.remember,
+        digest: Some(wire.digest.to_vec()).filter(|digest| !digest.is_empty()),
+    }
 }
 
 /// Reads a JSON Schema, as the field that is being looked at.

@@ -2,7 +2,7 @@ use taiwa_core::Failure;
 
 use super::*;
 
-const REASONS: [Reason; 36] = [
+const REASONS: [Reason; 37] = [
     Reason::InvalidRequest,
     Reason::ModelRejectedRequest,
     Reason::UnsupportedContent,
@@ -21,6 +21,7 @@ const REASONS: [Reason; 36] = [
     Reason::ModelNotReady,
     Reason::ModelTimeout,
     Reason::ModelError,
+    Reason::OutputInvalid,
     Reason::ModelStreamError,
     Reason::UpstreamInternal,
     Reason::UpstreamUnavailable,
@@ -83,6 +84,7 @@ const CODES: &str = "
     MODEL_NOT_READY            Unavailable
     MODEL_TIMEOUT              Unavailable
     MODEL_ERROR                Internal
+    OUTPUT_INVALID             Internal
     MODEL_STREAM_ERROR         Unavailable
     UPSTREAM_INTERNAL          Unavailable
     UPSTREAM_UNAVAILABLE       Unavailable

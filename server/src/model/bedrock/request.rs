@@ -14,6 +14,7 @@ use aws_smithy_types::Document;
 use serde_json::Value;
 use taiwa_core::{
     Failure, Message, ModelRequest, Reason, Role, TurnOptions,
+    model::ReplyForm,
     options::{
         GuardrailOptions, GuardrailStreamMode, GuardrailTrace, LatencyMode, OutputFormat,
         ServiceTier, SystemBlock,
@@ -59,7 +60,7 @@ pub(super) fn converse_stream(
                 .transpose()
                 .map_err(unfinished)?,
         )
-        .set_output_config(output(model_id, options).map_err(unfinished)?);
+        .set_output_config(output(model_id, request).map_err(unfinished)?);
     Ok((call, json))
 }
 
@@ -261,10 +262,14 @@ fn service_tier(tier: ServiceTier) -> Result<bedrock::ServiceTier, BuildError> {
 
 fn output(
     model_id: &str,
-    options: &TurnOptions,
+    request: &ModelRequest,
 ) -> Result<Option<bedrock::OutputConfig>, BuildError> {
+    let options = &*request.options;
     let effort = reasoning::output_effort(model_id, options);
-    let format = options.output.as_ref().map(output_format).transpose()?;
+    let format = match request.reply_form {
+        ReplyForm::Native => options.output.as_ref().map(output_format).transpose()?,
+        ReplyForm::Tool => None,
+    };
     if effort.is_none() && format.is_none() {
         return Ok(None);
     }

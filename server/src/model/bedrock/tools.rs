@@ -19,10 +19,10 @@ pub(super) fn configuration(
     json: &mut Verbatim,
 ) -> Result<Option<bedrock::ToolConfiguration>, BuildError> {
     let options = &request.options;
-    let disabled = options.tool_choice == Some(ToolChoice::Disabled);
+    let disabled = request.tool_choice == Some(ToolChoice::Disabled);
     let mut tools = Vec::new();
     if !disabled {
-        for tool in &options.client_tools {
+        for tool in &request.tools {
             tools.push(specification(tool, json)?);
         }
         for name in &options.provider_tools {
@@ -42,7 +42,7 @@ pub(super) fn configuration(
     if let Some(cache) = options.cache.filter(|cache| cache.tools) {
         tools.push(bedrock::Tool::CachePoint(content::cache_point(cache.ttl)?));
     }
-    let choice = options
+    let choice = request
         .tool_choice
         .as_ref()
         .filter(|_| offered)

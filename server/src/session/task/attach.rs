@@ -16,6 +16,7 @@ use super::{Task, now};
 use crate::{
     grpc::convert::event,
     session::{
+        CallFacts,
         inbox::{Claimed, Gone, Resumption},
         kept,
         log::{Attachment, Interest},
@@ -32,6 +33,7 @@ impl Task {
         settings: Option<Box<TurnOptions>>,
         after: Option<u64>,
         claimed: Option<Claimed>,
+        facts: Arc<CallFacts>,
     ) -> Result<(StreamId, Reader, Commit), Failure> {
         let newest = self.log.committed();
         if let Some(after) = after {
@@ -59,6 +61,7 @@ impl Task {
             self.announce_replay(&reader, after, newest, reader.missing());
         }
         self.streams.insert(stream, reader.id());
+        self.facts.note_stream(stream, facts);
         if let Some(claimed) = claimed {
             let session_id = &self.place.key().session_id;
             self.writes.push(kept::request(claimed, session_id, None));
@@ -91,7 +94,9 @@ impl Task {
         check_cursor("after_sequence", after, newest)?;
         let mut interest = Interest::Everything;
         let mut follows = Follows::Session;
-        let mut end = resumption.replay_only.then_some((newest, None));
+        // What is said and not yet kept is there, too: a restart may just have ended a turn.
+        let said = self.log.last_sequence();
+        let mut end = resumption.replay_only.then_some((said, None));
         if let Some(turn_id) = &resumption.turn_id {
             let turn = self.standing(turn_id).ok_or_else(|| no_turn(turn_id))?;
             interest = Interest::Turn(Arc::clone(&turn.turn_id));

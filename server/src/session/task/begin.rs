@@ -1,15 +1,23 @@
 //! How a session's task begins: with a session of its own, or one that was kept.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use taiwa_core::{Agent, Clock, Message as CoreMessage, Session, TurnOptions, session::Setup};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{ModelCall, SessionLog, Task, now};
+use super::{
+    ModelCall, SessionLog, Task, now,
+    runs::{Facts, Runs},
+};
 use crate::{
+    budget::Accounts,
     grpc::convert::event::Encoder,
     model::bedrock::Bedrock,
     session::{
@@ -21,6 +29,7 @@ use crate::{
         registry::Place,
     },
     store::{Begin, Fence, Store, Write},
+    tools::Offer,
 };
 
 /// What a session's task works with.
@@ -29,6 +38,9 @@ pub(in crate::session) struct Parts {
     pub(in crate::session) agent: Arc<Agent>,
     pub(in crate::session) origin: Origin,
     pub(in crate::session) bedrock: Bedrock,
+    pub(in crate::session) budgets: Accounts,
+    /// What the agent is offered, where it has tools.
+    pub(in crate::session) offers: Option<watch::Receiver<Arc<Offer>>>,
     pub(in crate::session) store: Store,
     /// The right to write the session.
     pub(in crate::session) fence: Fence,
@@ -67,6 +79,10 @@ impl Task {
             id: key.session_id.to_string(),
             seed: Uuid::new_v4().simple().to_string()[..12].to_owned(),
             agent: Arc::clone(&parts.agent),
+            tools: parts
+                .offers
+                .as_ref()
+                .map_or_else(Arc::default, |offers| Arc::clone(&offers.borrow().set)),
             options,
             messages,
             clock,
@@ -136,6 +152,11 @@ impl Task {
             replay_until,
             inbox,
             model: ModelCall::default(),
+            runs: Runs::default(),
+            offers: parts.offers,
+            facts: Facts::default(),
+            answers: VecDeque::new(),
+            budgets: parts.budgets,
             held_since: None,
             quiet_since: None,
             draining: false,

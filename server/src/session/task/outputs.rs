@@ -6,12 +6,14 @@ use std::{
 };
 
 use taiwa_core::{
-    Command, Event, Failure, Input, Payload, TurnResult, command::Started, context::Reduced,
-    input::CallId,
+    Command, Event, Failure, Input, ModelRequest, Payload, TurnResult,
+    command::Started,
+    context::Reduced,
+    input::{CallId, StepId},
 };
 use tracing::{debug, info};
 
-use super::{ModelCall, Task, now};
+use super::{ModelCall, Task, model_call::Opener, now};
 use crate::{
     grpc::convert::{delivery::EventClass, event},
     session::{
@@ -26,19 +28,32 @@ const RUN_OUT: Duration = Duration::from_secs(2);
 impl Task {
     /// Hands an input to the core, and carries out what it decides.
     pub(super) fn handle(&mut self, input: Input) {
+        self.follow_offers();
         self.session.handle(input, now());
         self.carry_out();
         self.finish_output();
     }
 
-    /// Carries out what the core has decided; the events wait for [`Task::finish_output`].
+    /// Carries out what the core has decided, with what shared budgets say to it.
     pub(super) fn carry_out(&mut self) {
+        self.carry_out_commands();
+        while let Some(answer) = self.answers.pop_front() {
+            self.session.handle(answer, now());
+            self.carry_out_commands();
+        }
+    }
+
+    /// Carries commands out; the events wait for [`Task::finish_output`].
+    fn carry_out_commands(&mut self) {
         while let Some(command) = self.session.poll_command() {
             match command {
-                Command::CallModel { step, request } => {
-                    let kept = self.next_commit();
-                    self.model = ModelCall::start(&self.bedrock, step, *request, kept);
+                Command::CallModel { step, request } => self.call_model(step, *request),
+                Command::Extend(step) => self.extend(step),
+                Command::Settle { step, usage } => {
+                    self.budgets.settle(self.place.key(), step, &usage)
                 }
+                Command::RunTool(run) => self.run_tool(*run),
+                Command::CancelTool(run) => self.runs.cancel(run),
                 Command::AbortModel(step) => self.model.abort(step),
                 Command::FinishModel(step) => {
                     if let Some(mut stream) = self.model.finish(step) {
@@ -90,6 +105,33 @@ impl Task {
         self.hold_if_full();
     }
 
+    fn call_model(&mut self, step: StepId, request: ModelRequest) {
+        let opener = Opener {
+            bedrock: self.bedrock.clone(),
+            budgets: self.budgets.clone(),
+            prices: Arc::clone(&self.agent.prices),
+            key: self.place.key().clone(),
+            kept: self.next_commit(),
+        };
+        self.model = ModelCall::start(opener, step, request);
+        if self.model.waits() {
+            self.answers.push_back(Input::ModelWaits(step));
+        }
+    }
+
+    /// Asks for more of a budget that several turns share.
+    fn extend(&mut self, step: StepId) {
+        self.answers
+            .push_back(match self.budgets.extend(self.place.key(), step) {
+                Some(watched_tokens) => Input::ModelAllowed {
+                    step,
+                    max_tokens: None,
+                    watched_tokens: Some(watched_tokens),
+                },
+                None => Input::ModelRefused(step),
+            });
+    }
+
     /// Lets a server that stops wait for the turn that runs.
     fn note_running(&mut self) {
         match (&self.running, self.session.is_idle()) {
@@ -104,6 +146,7 @@ impl Task {
             return;
         };
         let answer = answer.map(|started| {
+            self.facts.note_call(&started.turn_id, starting.facts);
             if let Some(claimed) = starting.claimed {
                 let session_id = &self.place.key().session_id;
                 let request = kept::request(claimed, session_id, Some(&started));

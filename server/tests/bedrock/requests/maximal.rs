@@ -11,6 +11,7 @@ use taiwa_core::{
         Audio, CachePoint, CacheTtl, Citation, CitationLocation, CitedText, Document, DocumentBody,
         GuardContent, GuardQualifier, Image, Range, Reasoning, SearchResult, ToolReference, Video,
     },
+    model::ReplyForm,
     options::{
         CacheOptions, GuardrailOptions, GuardrailStreamMode, GuardrailTrace, LatencyMode,
         OutputFormat, ReasoningOptions, ServiceTier, SystemBlock,
@@ -22,9 +23,14 @@ use super::{CLAUDE, call, message, weather};
 
 /// A request in which every member of the API is set.
 pub(super) fn request() -> ModelRequest {
+    let options = options();
     ModelRequest {
-        options: Arc::new(options()),
         max_tokens: Some(1000),
+        tools: options.client_tools.clone(),
+        tool_choice: options.tool_choice.clone(),
+        reply_form: ReplyForm::Native,
+        input_tokens: 0,
+        options: Arc::new(options),
         messages: vec![
             message(Role::User, user_blocks()),
             message(Role::Assistant, assistant_blocks()),
@@ -72,6 +78,7 @@ fn options() -> TurnOptions {
                 schema: Schema::parse(r#"{"type":"object","maxProperties":2}"#).unwrap(),
                 strict: true,
                 timeout: None,
+                approval: None,
             }),
             weather(),
         ],

@@ -26,11 +26,22 @@ pub(super) struct Editor {
 pub(super) enum Asks {
     Nothing,
     Send(String),
+    /// There is nothing to send.
+    Empty,
     Interrupt,
     End,
 }
 
 impl Editor {
+    /// Begins with a text.
+    pub(super) fn with(text: String) -> Self {
+        Self {
+            cursor: text.len(),
+            text,
+            ..Self::default()
+        }
+    }
+
     /// Takes a key in.
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -141,7 +152,7 @@ impl Editor {
         let text = self.text.trim().to_owned();
         self.replace(String::new());
         if text.is_empty() {
-            return Asks::Nothing;
+            return Asks::Empty;
         }
         if self.history.last() != Some(&text) {
             self.history.push(text.clone());

@@ -1,14 +1,14 @@
 //! A conversation whose prompts are the lines of standard input; each waits
 //! for the answer to the one before.
 
+use std::time::Duration;
+
 use taiwa_client::{Conversation, Error, Event, Payload, pb};
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 
 use crate::{
     connection,
+    consent::{self, Asker},
     failure::{Exit, Failure},
     interrupt::Interrupt,
     json::Json,
@@ -17,11 +17,16 @@ use crate::{
     stream::Printer,
 };
 
-use super::Aside;
+use super::{
+    Aside,
+    desk::{Desk, Sent, Todo},
+};
 
 pub(super) async fn run(
     conversation: Conversation,
     aside: Aside,
+    desk: Desk,
+    asker: Asker<'_>,
     output: &Output,
 ) -> Result<(), Failure> {
     for line in &aside.recap {
@@ -38,6 +43,9 @@ pub(super) async fn run(
     let chat = Chat {
         conversation,
         news: aside.news,
+        prompts: consent::lines(),
+        desk,
+        asker,
         interrupt: Interrupt::listen().await,
         json,
         output,
@@ -49,6 +57,9 @@ pub(super) async fn run(
 struct Chat<'a> {
     conversation: Conversation,
     news: mpsc::Receiver<String>,
+    prompts: consent::Lines,
+    desk: Desk,
+    asker: Asker<'a>,
     interrupt: Interrupt,
     json: Option<Json>,
     output: &'a Output,
@@ -60,26 +71,31 @@ struct Chat<'a> {
 enum Happened {
     Event(Event),
     End,
+    /// A line of input; none at its end.
+    Line(Option<String>),
     /// Events are gone, and the conversation goes on.
     Lost(Error),
     News(String),
+    /// A script gave its result.
+    Answered(pb::ToolResult, Duration),
     Interrupt,
 }
 
 impl Chat<'_> {
     async fn run(mut self) -> Result<(), Failure> {
-        let mut prompts = BufReader::new(tokio::io::stdin()).lines();
         loop {
-            let prompt = tokio::select! {
-                prompt = prompts.next_line() => prompt?,
-                happened = self.happens() => {
-                    if !self.between_turns(happened?)? {
-                        return Err(cut_short());
-                    }
-                    continue;
+            let happened = self.happens(true).await?;
+            let Happened::Line(prompt) = happened else {
+                if !self.between_turns(happened).await? {
+                    return Err(cut_short());
                 }
+                continue;
             };
             let Some(prompt) = prompt else { break };
+            if self.desk.has_question() {
+                self.answer_question(&prompt).await?;
+                continue;
+            }
             if prompt.trim().is_empty() {
                 continue;
             }
@@ -90,8 +106,8 @@ impl Chat<'_> {
         }
         self.conversation.finish();
         loop {
-            let happened = self.happens().await?;
-            if !self.between_turns(happened)? {
+            let happened = self.happens(false).await?;
+            if !self.between_turns(happened).await? {
                 break;
             }
         }
@@ -101,26 +117,36 @@ impl Chat<'_> {
         }
     }
 
-    /// Waits for what comes next. Cancel-safe.
-    async fn happens(&mut self) -> Result<Happened, Failure> {
+    /// Waits for what comes next, also a line of input where one is wanted. Cancel-safe.
+    async fn happens(&mut self, wants_line: bool) -> Result<Happened, Failure> {
         tokio::select! {
             // What became of the connection comes before what came over it.
             biased;
             Some(remark) = self.news.recv() => Ok(Happened::News(remark)),
             () = self.interrupt.pressed() => Ok(Happened::Interrupt),
+            Some((result, took)) = self.desk.answered(), if self.desk.is_running() => {
+                Ok(Happened::Answered(result, took))
+            }
             event = self.conversation.next() => match event {
                 Ok(Some(event)) => Ok(Happened::Event(event)),
                 Ok(None) => Ok(Happened::End),
                 Err(error @ Error::EventsLost { .. }) => Ok(Happened::Lost(error)),
                 Err(error) => Err(error.into()),
-            }
+            },
+            line = self.prompts.next_line(), if wants_line => Ok(Happened::Line(line?)),
         }
     }
 
     /// Tells what happened while no answer is awaited; false at the end.
-    fn between_turns(&mut self, happened: Happened) -> Result<bool, Failure> {
+    async fn between_turns(&mut self, happened: Happened) -> Result<bool, Failure> {
         match happened {
-            Happened::Event(event) => self.tell(event)?,
+            Happened::Event(event) => {
+                let todo = self.desk.follow(&event);
+                self.tell(event)?;
+                self.act(todo).await?;
+            }
+            Happened::Answered(result, _took) => self.send_script(result).await?,
+            Happened::Line(_) => {}
             Happened::Lost(error) => self.output.remark(&error.to_string()),
             Happened::News(remark) => self.output.remark(&remark),
             Happened::Interrupt => return Err(Failure::interrupted()),
@@ -136,6 +162,54 @@ impl Chat<'_> {
         }
         if let Payload::GoAway(go_away) = &event.payload {
             self.output.remark(connection::explain(go_away));
+        }
+        Ok(())
+    }
+
+    /// Does what the desk asks for.
+    async fn act(&mut self, todo: Option<Todo>) -> Result<(), Failure> {
+        match todo {
+            None => return Ok(()),
+            Some(Todo::Decide(decision, said)) => {
+                self.output.remark(&said);
+                delivered(self.conversation.decide(decision).await)?;
+                return Ok(());
+            }
+            Some(Todo::Answer(result)) => {
+                delivered(self.conversation.tool_result(result).await)?;
+                return Ok(());
+            }
+            Some(Todo::Ask) => {}
+            Some(Todo::Refused(why)) => self.output.remark(&format!("refused: {why}")),
+            Some(Todo::Settled(how)) => self.output.remark(&format!("\n{how}")),
+        }
+        if let Some(question) = self.desk.question() {
+            self.asker.begin(question);
+        }
+        Ok(())
+    }
+
+    /// Takes a line for the answer to the question that was put.
+    async fn answer_question(&mut self, line: &str) -> Result<(), Failure> {
+        let Some(question) = self.desk.question() else {
+            return Ok(());
+        };
+        let Some(decision) = self.asker.answer(question, line).await? else {
+            return Ok(());
+        };
+        let answered = self.desk.take_question();
+        let sent = delivered(self.conversation.decide(decision).await)?;
+        if let (Some(frame_id), Some(question)) = (sent, answered) {
+            self.desk.sent(frame_id, Sent::Consent(question.into()));
+        }
+        let next = self.desk.has_question().then_some(Todo::Ask);
+        self.act(next).await
+    }
+
+    async fn send_script(&mut self, result: pb::ToolResult) -> Result<(), Failure> {
+        let call_id = result.tool_call_id.clone();
+        if let Some(frame_id) = delivered(self.conversation.tool_result(result).await)? {
+            self.desk.sent(frame_id, Sent::Result(call_id));
         }
         Ok(())
     }
@@ -168,8 +242,19 @@ impl Chat<'_> {
         let mut interrupted = false;
         let mut lost = None;
         loop {
-            let event = match self.happens().await? {
+            let event = match self.happens(self.desk.has_question()).await? {
                 Happened::Event(event) => event,
+                Happened::Answered(result, took) => {
+                    printer.answered(&result, took)?;
+                    self.send_script(result).await?;
+                    continue;
+                }
+                Happened::Line(Some(line)) => {
+                    self.answer_question(&line).await?;
+                    continue;
+                }
+                // Whoever was asked has left.
+                Happened::Line(None) => return Err(Failure::interrupted()),
                 Happened::End => return Err(cut_short()),
                 Happened::Lost(error) => {
                     lost = Some(Failure::from(error));
@@ -188,7 +273,9 @@ impl Chat<'_> {
             };
             let rejected = rejection(&event, frame_id);
             let result = event.turn_ended().cloned();
+            let todo = self.desk.follow(&event);
             printer.print(event)?;
+            self.act(todo).await?;
             if rejected.is_some() {
                 return Ok((None, rejected));
             }
@@ -197,6 +284,15 @@ impl Chat<'_> {
                 return Ok((Some(result), failure));
             }
         }
+    }
+}
+
+/// The name of the frame; a conversation that has ended says why on its receiving half.
+fn delivered(sent: Result<String, Error>) -> Result<Option<String>, Failure> {
+    match sent {
+        Ok(frame_id) => Ok(Some(frame_id)),
+        Err(Error::Closed) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a conversation looks like, as lines.
 
+use std::time::Duration;
+
 use taiwa_client::{Event, Payload, pb};
 
 use crate::{
@@ -97,7 +99,7 @@ impl<'a> Transcript<'a> {
                     self.echo(&pending.prompt);
                 }
                 self.interrupting = false;
-                self.answer = Some(Answer::new(self.output.width(), self.output.reasoning));
+                self.answer = Some(Answer::new(self.output));
             }
             Payload::TurnEnded(result) => {
                 self.add(event);
@@ -105,6 +107,14 @@ impl<'a> Transcript<'a> {
                 self.ended(result);
             }
             _ => self.add(event),
+        }
+    }
+
+    /// Takes in what a script of the user's answered.
+    pub(super) fn answered(&mut self, result: &pb::ToolResult, took: Duration) {
+        if let Some(answer) = &mut self.answer {
+            answer.answered(result, took);
+            self.finished.extend(answer.take_finished());
         }
     }
 
@@ -117,7 +127,7 @@ impl<'a> Transcript<'a> {
     pub(super) fn unfinished(&self, mark: &str) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(answer) = &self.answer {
-            lines.extend(answer.unfinished());
+            lines.extend(answer.unfinished(mark));
             let what = if self.interrupting {
                 "interrupting"
             } else {

@@ -489,11 +489,6 @@ fn each_fault_of_a_block_is_told_with_its_path() {
         ),
         (
             Place::Assistant,
-            call(|call| call.executor = 1),
-            "tool_call.executor",
-        ),
-        (
-            Place::Assistant,
             call(|call| call.executor = 99),
             "tool_call.executor",
         ),

@@ -85,10 +85,11 @@ pub(super) fn call(wire: pb::ToolCall, violations: &mut Violations) -> Option<To
     let executor = match pb::ToolExecutor::try_from(wire.executor) {
         Ok(pb::ToolExecutor::Unspecified | pb::ToolExecutor::Client) => Some(Executor::Client),
         Ok(pb::ToolExecutor::Provider) => Some(Executor::Provider),
-        Ok(pb::ToolExecutor::Server) | Err(_) => {
+        Ok(pb::ToolExecutor::Server) => Some(Executor::Server),
+        Err(_) => {
             violations.refuse_field(
                 "executor",
-                "must be TOOL_EXECUTOR_CLIENT or TOOL_EXECUTOR_PROVIDER",
+                "must be TOOL_EXECUTOR_CLIENT, TOOL_EXECUTOR_SERVER or TOOL_EXECUTOR_PROVIDER",
             );
             None
         }

@@ -72,6 +72,7 @@ pub(in crate::grpc::convert) fn tool_call(call: ToolCall) -> pb::ToolCall {
     let executor = match call.executor {
         Executor::Client => pb::ToolExecutor::Client,
         Executor::Provider => pb::ToolExecutor::Provider,
+        Executor::Server => pb::ToolExecutor::Server,
     };
     pb::ToolCall {
         tool_call_id: call.id,
@@ -167,7 +168,8 @@ fn source(source: MediaSource) -> pb::MediaSource {
     }
 }
 
-fn tool_result(result: ToolResult) -> pb::ToolResult {
+/// Writes a tool result.
+pub(in crate::grpc::convert) fn tool_result(result: ToolResult) -> pb::ToolResult {
     use pb::tool_result_block::Block as Wire;
     let content = result.content.into_iter().map(|block| {
         let wire = match block {

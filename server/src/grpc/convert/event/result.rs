@@ -8,10 +8,11 @@ use taiwa::v1 as pb;
 use taiwa_core::{
     StopReason, TurnResult, TurnStatus, Usage,
     guardrail::{GuardrailFinding, GuardrailOutcome, GuardrailPolicy, GuardrailSubject},
+    price,
     usage::TurnMetrics,
 };
 
-use super::saturated;
+use super::{saturated, tools};
 use crate::grpc::{
     convert::{content, time},
     status,
@@ -60,6 +61,7 @@ pub fn turn_result(result: &TurnResult) -> pb::TurnResult {
         .map_or(pb::StopReason::Unspecified, stop_reason);
     let made = result.intermediate_messages.iter();
     let pending = result.pending_tool_calls.iter();
+    let approvals = result.pending_approvals.iter();
     pb::TurnResult {
         turn_id: result.turn_id.to_string(),
         session_id: result.session_id.to_string(),
@@ -75,6 +77,8 @@ pub fn turn_result(result: &TurnResult) -> pb::TurnResult {
         usage: Some(usage(&result.usage)),
         metrics: Some(metrics(&result.metrics)),
         guardrails: result.guardrails.iter().cloned().map(guardrail).collect(),
+        pending_approvals: approvals.cloned().map(tools::approval_request).collect(),
+        output_json: result.output_json.clone(),
         model_id: result.model_id.clone(),
         additional_model_response_json: result.additional_fields_json.clone(),
         granted_service: Some(pb::GrantedService {
@@ -99,6 +103,7 @@ pub(super) fn stop_reason(reason: StopReason) -> pb::StopReason {
         StopReason::MalformedModelOutput => pb::StopReason::MalformedModelOutput,
         StopReason::MalformedToolUse => pb::StopReason::MalformedToolUse,
         StopReason::ContextWindowExceeded => pb::StopReason::ContextWindowExceeded,
+        StopReason::ApprovalRequired => pb::StopReason::ApprovalRequired,
         StopReason::MaxSteps => pb::StopReason::MaxSteps,
         StopReason::BudgetExceeded => pb::StopReason::BudgetExceeded,
         StopReason::Interrupted => pb::StopReason::Interrupted,
@@ -123,6 +128,7 @@ pub(super) fn usage(usage: &Usage) -> pb::Usage {
         cache_writes: writes.collect(),
         model_calls: saturated(usage.model_calls),
         tool_calls: saturated(usage.tool_calls),
+        cost_usd: usage.cost.map(price::dollars),
         estimated: usage.estimated,
     }
 }
@@ -172,6 +178,7 @@ fn metrics(metrics: &TurnMetrics) -> pb::TurnMetrics {
         total: Some(time::span(metrics.total)),
         time_to_first_output: metrics.time_to_first_output.map(time::span),
         model_latency: Some(time::span(metrics.model_latency)),
+        tool_time: Some(time::span(metrics.tool_time)),
         waiting_time: Some(time::span(metrics.waiting_time)),
         guardrail_time: Some(time::span(metrics.guardrail_time)),
         retries: saturated(metrics.retries),

@@ -6,7 +6,7 @@ use taiwa_core::{
     guardrail::{GuardrailFinding, GuardrailOutcome, GuardrailPolicy, GuardrailSubject},
     media::{ImageFormat, S3Object},
     message::{CacheTtl, Citation, Marking, Origin, Reasoning},
-    tool::{Executor, ToolCall},
+    tool::{ApprovalRequest, CallStatus, CallUpdate, Executor, Resolved, ToolCall, ToolResult},
     usage::{CacheWrite, GrantedService, TurnMetrics},
 };
 
@@ -57,6 +57,20 @@ fn call() -> ToolCall {
     }
 }
 
+fn wire_call() -> pb::ToolCall {
+    pb::ToolCall {
+        tool_call_id: "call-1".to_owned(),
+        tool_name: "search".to_owned(),
+        input_json: "{}".to_owned(),
+        executor: pb::ToolExecutor::Client.into(),
+        expire_time: Some(prost_types::Timestamp {
+            seconds: 1_700_000_060,
+            nanos: 0,
+        }),
+        idempotency_key: "key".to_owned(),
+    }
+}
+
 fn usage() -> Usage {
     Usage {
         input_tokens: 10,
@@ -70,6 +84,7 @@ fn usage() -> Usage {
         }],
         model_calls: 2,
         tool_calls: 1,
+        cost: Some(2_500_000_000),
         estimated: true,
     }
 }
@@ -87,6 +102,7 @@ fn wire_usage() -> pb::Usage {
         }],
         model_calls: 2,
         tool_calls: 1,
+        cost_usd: Some(0.0025),
         estimated: true,
     }
 }
@@ -132,11 +148,14 @@ fn turn() -> TurnResult {
         message: Some(Arc::clone(&message)),
         intermediate_messages: vec![message],
         pending_tool_calls: vec![call()],
+        pending_approvals: vec![approval_request()],
+        output_json: r#"{"b":2}"#.to_owned(),
         usage: usage(),
         metrics: TurnMetrics {
             total: Duration::from_secs(3),
             time_to_first_output: Some(Duration::from_millis(250)),
             model_latency: Duration::from_secs(2),
+            tool_time: Duration::from_millis(7),
             waiting_time: Duration::ZERO,
             guardrail_time: Duration::from_millis(1),
             retries: 1,
@@ -150,6 +169,36 @@ fn turn() -> TurnResult {
         },
         failure: Some(Failure::new(Reason::ModelStreamError, "the stream broke")),
         last_sequence: 12,
+    }
+}
+
+fn approval_request() -> ApprovalRequest {
+    let call = ToolCall {
+        executor: Executor::Server,
+        ..call()
+    };
+    ApprovalRequest {
+        id: "approval-1".to_owned(),
+        call,
+        reason: "it costs money".to_owned(),
+        expires: fixture::moment() + Duration::from_secs(300),
+        digest: [7; 32],
+    }
+}
+
+fn wire_approval_request() -> pb::ApprovalRequest {
+    pb::ApprovalRequest {
+        approval_id: "approval-1".to_owned(),
+        tool_call: Some(pb::ToolCall {
+            executor: pb::ToolExecutor::Server.into(),
+            ..wire_call()
+        }),
+        reason: "it costs money".to_owned(),
+        expire_time: Some(prost_types::Timestamp {
+            seconds: 1_700_000_300,
+            nanos: 0,
+        }),
+        digest: Bytes::from_static(&[7; 32]),
     }
 }
 
@@ -508,24 +557,126 @@ fn tool_calls_name_the_time_until_which_they_wait() {
     let encoder = encoder();
     let given = Payload::ToolCall(call());
     let event = encoder.event(event(given), SystemTime::UNIX_EPOCH);
-    let expected = pb::ToolCall {
-        tool_call_id: "call-1".to_owned(),
-        tool_name: "search".to_owned(),
-        input_json: "{}".to_owned(),
-        executor: pb::ToolExecutor::Client.into(),
-        expire_time: Some(prost_types::Timestamp {
-            seconds: 1_700_000_060,
-            nanos: 0,
-        }),
-        idempotency_key: "key".to_owned(),
-    };
-    assert_eq!(event.payload, Some(Wire::ToolCall(expected)));
+    assert_eq!(event.payload, Some(Wire::ToolCall(wire_call())));
 
     let ids = vec!["call-1".to_owned()];
     assert_eq!(
         told(Payload::ToolCallsCancelled(ids.clone())),
         Wire::ToolCallsCancelled(pb::ToolCallsCancelled { tool_call_ids: ids })
     );
+}
+
+#[test]
+fn calls_that_the_server_runs_are_told_as_they_stand() {
+    let update = CallUpdate {
+        call_id: "call-1".to_owned(),
+        name: "search".to_owned(),
+        status: CallStatus::Running,
+        progress: "half of it".to_owned(),
+        result: None,
+        duration: None,
+    };
+    let expected = pb::ToolCallUpdate {
+        tool_call_id: "call-1".to_owned(),
+        tool_name: "search".to_owned(),
+        status: pb::ToolCallStatus::Running.into(),
+        progress: "half of it".to_owned(),
+        result: None,
+        duration: None,
+    };
+    assert_eq!(
+        told(Payload::ToolCallUpdate(Box::new(update.clone()))),
+        Wire::ToolCallUpdate(expected.clone())
+    );
+
+    let ended = CallUpdate {
+        status: CallStatus::Failed,
+        progress: String::new(),
+        result: Some(ToolResult::error("call-1", "no such city")),
+        duration: Some(Duration::from_millis(1_250)),
+        ..update.clone()
+    };
+    let expected = pb::ToolCallUpdate {
+        status: pb::ToolCallStatus::Failed.into(),
+        progress: String::new(),
+        result: Some(pb::ToolResult {
+            tool_call_id: "call-1".to_owned(),
+            content: vec![pb::ToolResultBlock {
+                block: Some(pb::tool_result_block::Block::Text(
+                    "no such city".to_owned(),
+                )),
+            }],
+            is_error: true,
+            ..Default::default()
+        }),
+        duration: Some(span(1, 250_000_000)),
+        ..expected
+    };
+    assert_eq!(
+        told(Payload::ToolCallUpdate(Box::new(ended))),
+        Wire::ToolCallUpdate(expected)
+    );
+
+    // The names in the contract are those of the variants, in capitals.
+    for status in [
+        CallStatus::Waiting,
+        CallStatus::Running,
+        CallStatus::Succeeded,
+        CallStatus::Failed,
+        CallStatus::Rejected,
+        CallStatus::Cancelled,
+        CallStatus::Unknown,
+    ] {
+        let update = CallUpdate {
+            status,
+            ..update.clone()
+        };
+        let Wire::ToolCallUpdate(update) = told(Payload::ToolCallUpdate(Box::new(update))) else {
+            panic!("another event");
+        };
+        let name = update
+            .status()
+            .as_str_name()
+            .replace("TOOL_CALL_STATUS_", "");
+        assert_eq!(name, format!("{status:?}").to_uppercase());
+    }
+}
+
+#[test]
+fn questions_for_consent_and_their_answers_are_told() {
+    assert_eq!(
+        told(Payload::ApprovalRequest(Box::new(approval_request()))),
+        Wire::ApprovalRequest(wire_approval_request())
+    );
+    for (approved, expired) in [(true, false), (false, false), (false, true)] {
+        let approval_id = "approval-1".to_owned();
+        let resolved = Resolved {
+            approval_id: approval_id.clone(),
+            approved,
+            expired,
+        };
+        let expected = pb::ApprovalResolved {
+            approval_id,
+            approved,
+            expired,
+        };
+        assert_eq!(
+            told(Payload::ApprovalResolved(resolved)),
+            Wire::ApprovalResolved(expected)
+        );
+    }
+}
+
+#[test]
+fn a_cost_that_is_not_known_is_not_told() {
+    let unpriced = Usage {
+        cost: None,
+        ..usage()
+    };
+    let Wire::Usage(wire) = told(Payload::Usage(unpriced)) else {
+        panic!("another event");
+    };
+    assert_eq!(wire.cost_usd, None);
 }
 
 #[test]
@@ -566,11 +717,14 @@ fn the_end_of_a_turn_tells_all_of_its_result() {
         message: Some(message.clone()),
         intermediate_messages: vec![message],
         pending_tool_calls: pending.clone(),
+        pending_approvals: vec![wire_approval_request()],
+        output_json: r#"{"b":2}"#.to_owned(),
         usage: Some(wire_usage()),
         metrics: Some(pb::TurnMetrics {
             total: Some(span(3, 0)),
             time_to_first_output: Some(span(0, 250_000_000)),
             model_latency: Some(span(2, 0)),
+            tool_time: Some(span(0, 7_000_000)),
             waiting_time: Some(span(0, 0)),
             guardrail_time: Some(span(0, 1_000_000)),
             retries: 1,
@@ -641,6 +795,7 @@ fn states_and_stop_reasons_keep_their_names() {
         StopReason::MalformedModelOutput,
         StopReason::MalformedToolUse,
         StopReason::ContextWindowExceeded,
+        StopReason::ApprovalRequired,
         StopReason::MaxSteps,
         StopReason::BudgetExceeded,
         StopReason::Interrupted,
@@ -713,6 +868,10 @@ fn readers_leave_out_whole_classes_of_events() {
         (Payload::BlockCompleted(text), EventClass::Plain),
         (Payload::TurnEnded(Box::new(turn())), EventClass::TurnEnd),
         (Payload::Usage(usage()), EventClass::Plain),
+        (
+            Payload::ApprovalRequest(Box::new(approval_request())),
+            EventClass::Plain,
+        ),
         (
             Payload::ContextReduced(Box::new(reduced())),
             EventClass::Plain,

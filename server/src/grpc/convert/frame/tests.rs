@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use taiwa_core::tool::Decision;
+
 use super::*;
 use crate::grpc::convert::{
     delivery::{DisconnectPolicy, EventClass, SlowReaderPolicy},
@@ -79,9 +81,28 @@ fn an_input_that_only_ends_a_message_may_be_empty() {
 }
 
 #[test]
-fn results_interrupts_and_updates_are_read() {
+fn results_decisions_interrupts_and_updates_are_read() {
     let result = read(Wire::ToolResult(fixture::result("call-1")));
     assert!(matches!(result.body, FrameBody::ToolResult(result) if result.call_id == "call-1"));
+
+    let decision = pb::ApprovalDecision {
+        approval_id: "a".to_owned(),
+        approved: true,
+        comment: "go on".to_owned(),
+        digest: vec![9; 32].into(),
+        ..Default::default()
+    };
+    let expected = Decision {
+        approval_id: "a".to_owned(),
+        approved: true,
+        comment: "go on".to_owned(),
+        digest: Some(vec![9; 32]),
+        ..Decision::default()
+    };
+    assert_eq!(
+        read(Wire::ApprovalDecision(decision)).body,
+        FrameBody::Decision(expected)
+    );
 
     let interrupt = pb::Interrupt {
         turn_id: "turn-1".to_owned(),
@@ -137,6 +158,10 @@ fn a_frame_at_fault_keeps_its_id_and_tells_its_fields() {
         (
             Wire::ToolResult(pb::ToolResult::default()),
             "tool_result.tool_call_id",
+        ),
+        (
+            Wire::ApprovalDecision(pb::ApprovalDecision::default()),
+            "approval_decision.approval_id",
         ),
         (
             Wire::Update(pb::SessionUpdate {

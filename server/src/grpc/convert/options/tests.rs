@@ -3,7 +3,7 @@ use taiwa_core::{
     Reason,
     agent::SystemOverride,
     options::{GuardrailOptions, GuardrailStreamMode, GuardrailTrace, SystemBlock},
-    tool::ToolChoice,
+    tool::{Approval, ApprovalMode, ToolChoice},
 };
 
 use super::*;
@@ -17,6 +17,14 @@ fn given(change: impl FnOnce(&mut pb::TurnOptions)) -> pb::TurnOptions {
 
 fn refused(change: impl FnOnce(&mut pb::TurnOptions)) -> Vec<String> {
     fixture::fields(options(given(change), &fixture::agent()))
+}
+
+/// An agent that has tools of its own.
+fn serving() -> Agent {
+    Agent {
+        serves_tools: true,
+        ..fixture::agent()
+    }
 }
 
 fn span(seconds: i64, nanos: i32) -> Option<prost_types::Duration> {
@@ -93,9 +101,12 @@ fn every_setting_arrives() {
         client_tools: vec![pb::ToolSpec {
             strict: true,
             timeout: span(2, 0),
+            approval: pb::ApprovalMode::Always.into(),
             ..spec("search")
         }],
+        allowed_tools: vec!["weather".to_owned(), "book_table".to_owned()],
         provider_tools: vec!["web_search".to_owned()],
+        approval: pb::ApprovalMode::Never.into(),
         tool_choice: choose(pb::tool_choice::Choice::ToolName("web_search".to_owned())),
         guardrail: Some(pb::GuardrailOptions {
             guardrail_id: "gr1".to_owned(),
@@ -106,6 +117,7 @@ fn every_setting_arrives() {
         max_steps: 3,
         timeout: span(0, 500_000_000),
         max_total_tokens: 10_000_000_000,
+        max_cost_usd: 0.25,
         service_tier: "flex".to_owned(),
         latency: "optimized".to_owned(),
         prompt_variables: [("name".to_owned(), "Ann".to_owned())]
@@ -123,7 +135,7 @@ fn every_setting_arrives() {
         include_steps: true,
     };
 
-    let read = options(wire, &fixture::agent()).unwrap();
+    let read = options(wire, &serving()).unwrap();
 
     let tool = &read.client_tools[0];
     assert_eq!(tool.name, "search");
@@ -131,6 +143,7 @@ fn every_setting_arrives() {
     assert_eq!(tool.schema.as_str(), r#"{ "type" : "object" }"#);
     assert_eq!(tool.timeout, Some(Duration::from_secs(2)));
     assert!(tool.strict);
+    assert_eq!(tool.approval, Some(Approval::Always));
     let expected = TurnOptions {
         model_id: Some("vendor.other".to_owned()),
         system: Some("be brief".to_owned()),
@@ -149,7 +162,9 @@ fn every_setting_arrives() {
             schema_json: r#"{ "type": "object" }"#.to_owned(),
         }),
         client_tools: read.client_tools.clone(),
+        allowed_tools: vec!["weather".to_owned(), "book_table".to_owned()],
         provider_tools: vec!["web_search".to_owned()],
+        approval: Some(ApprovalMode::Never),
         tool_choice: Some(ToolChoice::Tool("web_search".to_owned())),
         guardrail: Some(GuardrailOptions {
             guardrail_id: "gr1".to_owned(),
@@ -160,6 +175,7 @@ fn every_setting_arrives() {
         max_steps: NonZeroU32::new(3),
         timeout: Some(Duration::from_millis(500)),
         max_total_tokens: NonZeroU64::new(10_000_000_000),
+        max_cost: NonZeroU64::new(250_000_000_000),
         service_tier: Some(ServiceTier::Flex),
         latency: Some(LatencyMode::Optimized),
         prompt_variables: [("name".to_owned(), "Ann".to_owned())]
@@ -347,6 +363,22 @@ fn each_setting_out_of_range_is_told_with_its_path() {
         case("timeout", |wire| wire.timeout = span(0, -1)),
         case("timeout", |wire| wire.timeout = span(1, 2_000_000_000)),
         case("max_total_tokens", |wire| wire.max_total_tokens = -1),
+        case("max_cost_usd", |wire| wire.max_cost_usd = -0.01),
+        case("max_cost_usd", |wire| wire.max_cost_usd = f64::NAN),
+        case("max_cost_usd", |wire| wire.max_cost_usd = 1_000_000.01),
+        case("max_cost_usd", |wire| wire.max_cost_usd = 1e-13),
+        // Which agent asks by input is the operator's to say.
+        case("approval", |wire| {
+            wire.approval = pb::ApprovalMode::ByInput.into()
+        }),
+        case("approval", |wire| wire.approval = 99),
+        tool("client_tools[0].approval", |tool| {
+            tool.approval = pb::ApprovalMode::ByInput.into();
+        }),
+        // The agent has no tools of its own.
+        case("allowed_tools", |wire| {
+            wire.allowed_tools = vec!["weather".to_owned()]
+        }),
         case("service_tier", |wire| wire.service_tier = "gold".to_owned()),
         case("latency", |wire| wire.latency = "fast".to_owned()),
         case("prompt_variables", |wire| {
@@ -448,5 +480,51 @@ fn a_tool_may_be_chosen_from_the_agents_own() {
     assert_eq!(
         read.tool_choice,
         Some(ToolChoice::Tool("agent_tool".to_owned()))
+    );
+}
+
+#[test]
+fn settings_that_were_read_are_written_as_they_came() {
+    let wire = given(|wire| {
+        wire.allowed_tools = vec!["weather".to_owned()];
+        wire.approval = pb::ApprovalMode::Always.into();
+        wire.max_cost_usd = 1.5;
+        wire.client_tools = [pb::ApprovalMode::Never, pb::ApprovalMode::Unspecified]
+            .into_iter()
+            .enumerate()
+            .map(|(index, approval)| pb::ToolSpec {
+                approval: approval.into(),
+                ..spec(&index.to_string())
+            })
+            .collect();
+    });
+    let read = options(wire.clone(), &serving()).unwrap();
+    assert_eq!(write(read), wire);
+}
+
+#[test]
+fn the_names_of_an_agents_own_tools_are_looked_at_one_by_one() {
+    let wire = given(|wire| {
+        wire.allowed_tools = vec!["weather".to_owned(), "a.b".to_owned(), String::new()];
+    });
+    assert_eq!(
+        fixture::fields(options(wire, &serving())),
+        ["options.allowed_tools[1]", "options.allowed_tools[2]"]
+    );
+}
+
+#[test]
+fn a_tool_of_the_server_may_be_chosen_that_is_not_there_yet() {
+    let wire = given(|wire| {
+        wire.tool_choice = choose(pb::tool_choice::Choice::ToolName("weather".to_owned()));
+    });
+    let chosen = Some(ToolChoice::Tool("weather".to_owned()));
+    assert_eq!(
+        options(wire.clone(), &serving()).unwrap().tool_choice,
+        chosen
+    );
+    assert_eq!(
+        fixture::fields(options(wire, &fixture::agent())),
+        ["options.tool_choice.tool_name"]
     );
 }

@@ -9,7 +9,8 @@ use taiwa_core::{
         CacheOptions, GuardrailOptions, GuardrailStreamMode, GuardrailTrace, OutputFormat,
         SystemBlock,
     },
-    tool::{ToolChoice, ToolSpec},
+    price,
+    tool::{Approval, ApprovalMode, ToolChoice, ToolSpec},
 };
 
 use crate::grpc::convert::{content, json, time};
@@ -37,7 +38,12 @@ pub fn write(options: TurnOptions) -> pb::TurnOptions {
         }),
         output: options.output.map(output),
         client_tools: options.client_tools.iter().map(tool).collect(),
+        allowed_tools: options.allowed_tools,
         provider_tools: options.provider_tools,
+        approval: approval_mode(options.approval).into(),
+        max_cost_usd: options
+            .max_cost
+            .map_or(0.0, |most| price::dollars(most.get())),
         tool_choice: options.tool_choice.map(tool_choice),
         guardrail: options.guardrail.map(guardrail),
         max_steps: options.max_steps.map_or(0, |most| count(most.get())),
@@ -85,6 +91,25 @@ fn tool(tool: &Arc<ToolSpec>) -> pb::ToolSpec {
         input: Some(pb::tool_spec::Input::InputSchemaJson(schema)),
         strict: tool.strict,
         timeout: tool.timeout.map(time::span),
+        approval: approval(tool.approval.as_ref()).into(),
+    }
+}
+
+/// Writes when a person must consent to a tool's calls.
+pub fn approval(approval: Option<&Approval>) -> pb::ApprovalMode {
+    match approval {
+        None => pb::ApprovalMode::Unspecified,
+        Some(Approval::Never) => pb::ApprovalMode::Never,
+        Some(Approval::Always) => pb::ApprovalMode::Always,
+        Some(Approval::When(_)) => pb::ApprovalMode::ByInput,
+    }
+}
+
+fn approval_mode(mode: Option<ApprovalMode>) -> pb::ApprovalMode {
+    match mode {
+        None => pb::ApprovalMode::Unspecified,
+        Some(ApprovalMode::Never) => pb::ApprovalMode::Never,
+        Some(ApprovalMode::Always) => pb::ApprovalMode::Always,
     }
 }
 

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use pb::content_block::Block as Wire;
-use taiwa_core::Reason;
+use taiwa_core::{Reason, tool::Executor};
 
 use super::*;
 use crate::grpc::convert::{count, fixture};
@@ -22,6 +22,15 @@ fn user(text: &str) -> pb::Message {
 
 fn assistant(block: pb::ContentBlock) -> pb::Message {
     fixture::message(pb::Role::Assistant, vec![block])
+}
+
+fn decision(change: impl FnOnce(&mut pb::ApprovalDecision)) -> pb::ApprovalDecision {
+    let mut decision = pb::ApprovalDecision {
+        approval_id: "a".to_owned(),
+        ..Default::default()
+    };
+    change(&mut decision);
+    decision
 }
 
 #[test]
@@ -59,6 +68,62 @@ fn tool_results_answer_a_paused_turn() {
     let read = read(wire).unwrap();
     assert_eq!(read.turn.tool_results.len(), 2);
     assert!(read.turn.messages.is_empty());
+}
+
+#[test]
+fn decisions_answer_a_paused_turn() {
+    let wire = pb::InvokeRequest {
+        approval_decisions: vec![
+            pb::ApprovalDecision {
+                approval_id: "a".to_owned(),
+                approved: true,
+                edited_input_json: "{}".to_owned(),
+                comment: "go on".to_owned(),
+                remember: true,
+                digest: Bytes::from_static(&[9; 32]),
+            },
+            pb::ApprovalDecision {
+                approval_id: "b".to_owned(),
+                ..Default::default()
+            },
+        ],
+        ..Default::default()
+    };
+    let read = read(wire).unwrap();
+    let expected = [
+        Decision {
+            approval_id: "a".to_owned(),
+            approved: true,
+            edited_input_json: Some("{}".to_owned()),
+            comment: "go on".to_owned(),
+            remember: true,
+            digest: Some(vec![9; 32]),
+        },
+        Decision {
+            approval_id: "b".to_owned(),
+            ..Decision::default()
+        },
+    ];
+    assert_eq!(read.turn.decisions, expected);
+}
+
+#[test]
+fn a_brought_conversation_may_have_calls_that_another_server_ran() {
+    let mut call = fixture::call("1");
+    let Some(Wire::ToolCall(of_server)) = &mut call.block else {
+        panic!("no call");
+    };
+    of_server.executor = pb::ToolExecutor::Server.into();
+    let wire = pb::InvokeRequest {
+        messages: vec![user("hi"), assistant(call)],
+        tool_results: vec![fixture::result("1")],
+        ..Default::default()
+    };
+    let read = read(wire).unwrap();
+    let [Block::ToolCall(call)] = &read.turn.messages[1].content[..] else {
+        panic!("{:?}", read.turn.messages);
+    };
+    assert_eq!(call.executor, Executor::Server);
 }
 
 #[test]
@@ -142,6 +207,24 @@ fn each_fault_of_a_request_is_told_with_its_path() {
                 ..Default::default()
             },
             &["tool_results[1].tool_call_id"],
+        ),
+        (
+            pb::InvokeRequest {
+                approval_decisions: vec![
+                    decision(|_| {}),
+                    decision(|decision| decision.approval_id.clear()),
+                    decision(|decision| decision.digest = Bytes::from_static(&[9; 31])),
+                    decision(|decision| decision.comment = "x".repeat(65_537)),
+                    decision(|decision| decision.edited_input_json = "x".repeat(65_537)),
+                ],
+                ..Default::default()
+            },
+            &[
+                "approval_decisions[1].approval_id",
+                "approval_decisions[2].digest",
+                "approval_decisions[3].comment",
+                "approval_decisions[4].edited_input_json",
+            ],
         ),
         (
             pb::InvokeRequest {

@@ -6,20 +6,21 @@ use std::time::Duration;
 const GOAL: Duration = Duration::from_millis(10);
 
 /// What is asserted of a cancel: machines that run tests are shared.
-pub(crate) const CANCEL: Duration = Duration::from_millis(50);
+pub const CANCEL: Duration = Duration::from_millis(50);
 
 /// What is asserted of an expiry, whose time holds the call's way to the server and its opening.
-pub(crate) const EXPIRY: Duration = Duration::from_millis(100);
+pub const EXPIRY: Duration = Duration::from_millis(100);
 
 /// Rounds in which one must be short: a machine that builds beside its tests stalls them.
 const ROUNDS: usize = 3;
 
 /// Times of one kind.
 #[derive(Debug, Default)]
-pub(crate) struct Latencies(Vec<Duration>);
+pub struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    pub(crate) fn add(&mut self, time: Duration) {
+    /// Takes one more.
+    pub fn add(&mut self, time: Duration) {
         self.0.push(time);
     }
 
@@ -28,7 +29,7 @@ impl Latencies {
     /// # Panics
     ///
     /// When there are fewer times than `least`.
-    pub(crate) fn are_short(mut self, what: &str, least: usize, bound: Duration) -> bool {
+    pub fn are_short(mut self, what: &str, least: usize, bound: Duration) -> bool {
         assert!(self.0.len() >= least, "{what}: only {} times", self.0.len());
         self.0.sort_unstable();
         let p99 = self.percentile(99);
@@ -49,7 +50,11 @@ impl Latencies {
 }
 
 /// Measures again when the machine was too busy, and fails when it is each time.
-pub(crate) async fn measure(mut run: impl AsyncFnMut() -> bool) {
+///
+/// # Panics
+///
+/// When no round was short.
+pub async fn measure(mut run: impl AsyncFnMut() -> bool) {
     for _ in 0..ROUNDS {
         if run().await {
             return;
