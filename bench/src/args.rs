@@ -55,6 +55,9 @@ pub(crate) enum Role {
         /// Where sessions are kept, as the server's own option says it.
         #[arg(long)]
         store: String,
+        /// Give the agent a tool.
+        #[arg(long)]
+        tool: bool,
     },
 }
 
@@ -73,6 +76,8 @@ pub(crate) enum Measure {
     ColdStart,
     /// Time of a page of sessions and of messages.
     Listing,
+    /// Time that a tool's round trip takes beside the tool and the model.
+    Tools,
 }
 
 #[derive(Debug, clap::Args)]
@@ -230,7 +235,7 @@ mod tests {
 
     #[test]
     fn everything_is_measured_unless_some_is_named() {
-        assert_eq!(options(&[]).measures().len(), 6);
+        assert_eq!(options(&[]).measures().len(), 7);
         let some = options(&["memory", "speed"]).measures();
         assert!(some.into_iter().eq([Measure::Speed, Measure::Memory]));
     }

@@ -78,6 +78,7 @@ impl Child {
     pub(crate) async fn target(
         target: Target,
         upstream: SocketAddr,
+        tool: bool,
         log: Option<&Path>,
     ) -> Result<Self> {
         let log = match (target, log) {
@@ -98,12 +99,16 @@ impl Child {
             None => "memory".to_owned(),
             Some(files) => format!("sqlite:{}", files.path().join("bench.db").display()),
         };
-        let role = match target {
+        let mut role = match target {
+            // It has its tool at hand.
             Target::Relay => vec!["relay", "--upstream", &upstream],
             Target::Taiwa | Target::Sqlite => {
                 vec!["taiwa", "--upstream", &upstream, "--store", &store]
             }
         };
+        if tool && target != Target::Relay {
+            role.push("--tool");
+        }
         Self::start(&role, log, files).await
     }
 
@@ -166,7 +171,11 @@ pub(crate) async fn run(role: Role) -> Result<()> {
     match role {
         Role::Simulator { scenario } => simulator::run(&scenario).await,
         Role::Relay { upstream } => relay::run(upstream).await,
-        Role::Taiwa { upstream, store } => taiwa::run(upstream, &store).await,
+        Role::Taiwa {
+            upstream,
+            store,
+            tool,
+        } => taiwa::run(upstream, &store, tool).await,
     }
 }
 

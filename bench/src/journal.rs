@@ -42,6 +42,11 @@ impl Entry {
         self.outcome == "client_closed"
     }
 
+    /// The text of the first message.
+    fn first_prompt(&self) -> Option<&str> {
+        self.request["messages"][0]["content"][0]["text"].as_str()
+    }
+
     /// The text of the last message.
     fn prompt(&self) -> Option<&str> {
         let message = self.request["messages"].as_array()?.last()?;
@@ -77,6 +82,38 @@ pub(crate) async fn ended(
         }
         sleep(BETWEEN_LOOKS).await;
     }
+}
+
+/// Gives the time between the two model calls of each turn of an answer: from the end of the first
+/// until the second was read.
+pub(crate) async fn between(
+    simulator: SocketAddr,
+    answer: Answer,
+    turns: usize,
+) -> Result<Vec<Duration>> {
+    let page: Page = serde_json::from_slice(&ask(simulator, Method::GET).await?)?;
+    let mut calls: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
+    for entry in page.entries {
+        if let Some(number) = entry
+            .first_prompt()
+            .and_then(|prompt| answer.number(prompt))
+        {
+            calls.entry(number).or_default().push(entry);
+        }
+    }
+    if calls.len() != turns {
+        bail!("of {turns} turns {} are in the journal", calls.len());
+    }
+    let between = calls.into_iter().map(|(number, calls)| match &calls[..] {
+        [first, second] => {
+            let ended = first.ended_at.context("a model call has not ended")?;
+            Ok(Duration::from_micros(
+                second.received_at.saturating_sub(ended),
+            ))
+        }
+        _ => bail!("turn {number} made {} model calls", calls.len()),
+    });
+    between.collect()
 }
 
 async fn ask(simulator: SocketAddr, method: Method) -> Result<Bytes> {

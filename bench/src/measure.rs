@@ -6,6 +6,7 @@ pub(crate) mod cold_start;
 pub(crate) mod listing;
 pub(crate) mod memory;
 pub(crate) mod speed;
+pub(crate) mod tools;
 
 use std::{
     net::SocketAddr,
@@ -59,6 +60,7 @@ impl Bench {
                     Measure::Cancel => cancel::run(self, target, results).await,
                     Measure::ColdStart => cold_start::run(self, target, results).await,
                     Measure::Listing => listing::run(self, target, results).await,
+                    Measure::Tools => tools::run(self, target, results).await,
                 };
                 let what = format!("{measure:?} of {}, round {round}", target.name());
                 outcome.with_context(|| what.clone())?;
@@ -79,7 +81,15 @@ impl Bench {
 
     /// Starts what is measured, without a call.
     async fn cold(&self, target: Target) -> Result<Child> {
-        Child::target(target, self.upstream(), self.server_log.as_deref()).await
+        Child::target(target, self.upstream(), false, self.server_log.as_deref()).await
+    }
+
+    /// As [`Bench::warm`], with a tool.
+    async fn warm_with_tool(&self, target: Target) -> Result<Child> {
+        let log = self.server_log.as_deref();
+        let child = Child::target(target, self.upstream(), true, log).await?;
+        first_call(&child).await?;
+        Ok(child)
     }
 
     /// Starts what is measured, and makes a call, so that no one-time work is measured.
@@ -93,9 +103,11 @@ impl Bench {
 /// What a measurement is made of.
 fn targets(measure: Measure) -> Vec<Target> {
     match measure {
-        Measure::Speed | Measure::Cadence | Measure::Memory | Measure::ColdStart => {
-            Target::ALL.to_vec()
-        }
+        Measure::Speed
+        | Measure::Cadence
+        | Measure::Memory
+        | Measure::ColdStart
+        | Measure::Tools => Target::ALL.to_vec(),
         // The store has no part in it.
         Measure::Cancel => vec![Target::Relay, Target::Taiwa],
         // A relay keeps nothing.
@@ -111,7 +123,8 @@ fn rounds(measure: Measure, plan: &Plan) -> u32 {
         | Measure::Cadence
         | Measure::Memory
         | Measure::Cancel
-        | Measure::ColdStart => plan.rounds,
+        | Measure::ColdStart
+        | Measure::Tools => plan.rounds,
     }
 }
 

@@ -7,6 +7,9 @@ use crate::args::Plan;
 /// The model that every call asks for.
 pub(crate) const MODEL: &str = "simulator.persona-v1:0";
 
+/// The tool that the model calls.
+pub(crate) const TOOL: &str = "noop";
+
 /// Pieces of a short answer, which costs as much to open as to stream.
 pub(crate) const SHORT_PIECES: u32 = 50;
 
@@ -22,6 +25,8 @@ pub(crate) enum Answer {
     Short,
     /// One piece.
     One,
+    /// A call of [`TOOL`], and one piece when its result is there.
+    Tool,
     /// [`PACED_PIECES`], stamped, at the cadence of the plan.
     Paced,
     /// No response headers, for longer than anybody waits.
@@ -43,6 +48,7 @@ impl Answer {
             Self::Long => "long",
             Self::Short => "short",
             Self::One => "one",
+            Self::Tool => "tool",
             Self::Paced => "paced",
             Self::Opening => "opening",
             Self::Silent => "silent",
@@ -76,6 +82,11 @@ pub(crate) fn scenario(plan: &Plan) -> String {
         format_args!("{piece}\nrepeat = {SHORT_PIECES}"),
     );
     file.reply(Answer::One, format_args!("{piece}"));
+    file.reply(
+        Answer::Tool,
+        format_args!("content = [{{ tool_use = {{ name = \"{TOOL}\", input = '{{}}' }} }}]"),
+    );
+    file.0 += &format!("\n[[reply]]\nwhen = {{ has_tool_result = true }}\n{piece}\n");
     file.reply(
         Answer::Paced,
         format_args!(

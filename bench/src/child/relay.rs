@@ -13,11 +13,12 @@ use aws_sdk_bedrockruntime::{
         BehaviorVersion, Credentials, Region, RuntimeComponents, SharedHttpClient,
         StalledStreamProtectionConfig, retry::RetryConfig,
     },
-    error::DisplayErrorContext,
+    error::{self as bedrock_error, DisplayErrorContext},
     primitives::event_stream::EventReceiver,
     types::{self as bedrock, error::ConverseStreamOutputError},
 };
 use aws_smithy_http_client::Connector;
+use aws_smithy_types::Document;
 use futures_core::Stream;
 use taiwa::v1 as pb;
 use tokio::net::TcpListener;
@@ -25,7 +26,7 @@ use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming, transport::server::TcpIncoming};
 
 use self::service::agent_service_server::{AgentService, AgentServiceServer};
-use crate::scenario::MODEL;
+use crate::scenario::{MODEL, TOOL};
 
 mod service {
     #![expect(
@@ -97,8 +98,8 @@ impl AgentService for Relay {
         &self,
         request: Request<pb::InvokeRequest>,
     ) -> Result<Response<Events>, Status> {
-        let upstream = open(&self.bedrock, request.into_inner().prompt).await?;
-        Ok(Response::new(Box::pin(relay(upstream))))
+        let prompt = request.into_inner().prompt;
+        Ok(Response::new(Box::pin(relay(self.bedrock.clone(), prompt))))
     }
 
     async fn converse(
@@ -110,27 +111,99 @@ impl AgentService for Relay {
     }
 }
 
-async fn open(bedrock: &Client, prompt: String) -> Result<Upstream, Status> {
-    let message = bedrock::Message::builder()
-        .role(bedrock::ConversationRole::User)
-        .content(bedrock::ContentBlock::Text(prompt))
+fn message(
+    role: bedrock::ConversationRole,
+    content: bedrock::ContentBlock,
+) -> Result<bedrock::Message, Status> {
+    bedrock::Message::builder()
+        .role(role)
+        .content(content)
         .build()
-        .map_err(|error| Status::internal(error.to_string()))?;
-    let call = bedrock.converse_stream().model_id(MODEL).messages(message);
+        .map_err(internal)
+}
+
+fn asked(prompt: String) -> Result<bedrock::Message, Status> {
+    let said = bedrock::ContentBlock::Text(prompt);
+    message(bedrock::ConversationRole::User, said)
+}
+
+async fn open(bedrock: &Client, messages: Vec<bedrock::Message>) -> Result<Upstream, Status> {
+    let call = bedrock
+        .converse_stream()
+        .model_id(MODEL)
+        .set_messages(Some(messages))
+        .set_tool_config(Some(tools()?));
     let output = call.send().await.map_err(|error| failed(&error))?;
     Ok(output.stream)
 }
 
-fn relay(mut upstream: Upstream) -> impl Stream<Item = Result<pb::Event, Status>> {
+fn tools() -> Result<bedrock::ToolConfiguration, Status> {
+    let schema = [("type".to_owned(), Document::from("object"))];
+    let schema = Document::Object(schema.into_iter().collect());
+    let tool = bedrock::ToolSpecification::builder()
+        .name(TOOL)
+        .description("Does nothing.")
+        .input_schema(bedrock::ToolInputSchema::Json(schema))
+        .build()
+        .map_err(internal)?;
+    bedrock::ToolConfiguration::builder()
+        .tools(bedrock::Tool::ToolSpec(tool))
+        .build()
+        .map_err(internal)
+}
+
+/// Relays what the model says to a prompt; a tool that it calls is done at once.
+fn relay(bedrock: Client, prompt: String) -> impl Stream<Item = Result<pb::Event, Status>> {
     async_stream::try_stream! {
+        let first = asked(prompt)?;
+        let mut messages = vec![first];
         let mut sequence = 0;
-        while let Some(said) = upstream.recv().await.map_err(|error| failed(&error))? {
-            sequence += 1;
-            if let Some(event) = event(sequence, said) {
-                yield event;
+        loop {
+            let mut upstream = open(&bedrock, messages.clone()).await?;
+            let mut called = None;
+            while let Some(said) = upstream.recv().await.map_err(|error| failed(&error))? {
+                sequence += 1;
+                called = tool_call(&said).or(called);
+                if let Some(event) = event(sequence, said) {
+                    yield event;
+                }
             }
+            let Some(id) = called else { return };
+            messages.extend(done(&id)?);
         }
     }
+}
+
+/// The id of the tool call that begins.
+fn tool_call(said: &bedrock::ConverseStreamOutput) -> Option<String> {
+    let start = said.as_content_block_start().ok()?.start()?;
+    let call = start.as_tool_use().ok()?;
+    Some(call.tool_use_id().to_owned())
+}
+
+/// The call and its result, as the model is sent them.
+fn done(id: &str) -> Result<[bedrock::Message; 2], Status> {
+    let call = bedrock::ToolUseBlock::builder()
+        .tool_use_id(id)
+        .name(TOOL)
+        .input(Document::Object(Default::default()))
+        .build()
+        .map_err(internal)?;
+    let result = bedrock::ToolResultBlock::builder()
+        .tool_use_id(id)
+        .content(bedrock::ToolResultContentBlock::Text("done".to_owned()))
+        .build()
+        .map_err(internal)?;
+    Ok([
+        message(
+            bedrock::ConversationRole::Assistant,
+            bedrock::ContentBlock::ToolUse(call),
+        )?,
+        message(
+            bedrock::ConversationRole::User,
+            bedrock::ContentBlock::ToolResult(result),
+        )?,
+    ])
 }
 
 /// Answers the first frame as a session does, then relays each prompt.
@@ -150,8 +223,7 @@ fn converse(
                 };
             }
             if let Some(Frame::Prompt(prompt)) = request.frame {
-                let upstream = open(&bedrock, prompt).await?;
-                let mut events = pin!(relay(upstream));
+                let mut events = pin!(relay(bedrock.clone(), prompt));
                 while let Some(event) = events.next().await {
                     yield event?;
                 }
@@ -203,6 +275,10 @@ fn event(sequence: i64, said: bedrock::ConverseStreamOutput) -> Option<pb::Event
         payload: Some(payload),
         ..Default::default()
     })
+}
+
+fn internal(error: bedrock_error::BuildError) -> Status {
+    Status::internal(error.to_string())
 }
 
 fn failed<E: std::error::Error>(error: &E) -> Status {

@@ -1,16 +1,27 @@
 //! Taiwa's server as its program starts it, with the settings that hold when none is given, but
 //! for the place of its sessions.
 
-use std::{ffi::OsString, net::SocketAddr, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Result;
-use taiwa_server::{app, config::Config, model::bedrock, telemetry};
+use taiwa_server::{
+    app,
+    config::Config,
+    model::bedrock,
+    telemetry,
+    tools::{Mount, Origin},
+};
+use taiwa_tools::{Fixed, Function, Output};
 
-use crate::scenario::MODEL;
+use crate::scenario::{MODEL, TOOL};
 
 /// Runs until the parent lets go.
-pub(super) async fn run(upstream: SocketAddr, store: &str) -> Result<()> {
-    let config = config(upstream, store)?;
+pub(super) async fn run(upstream: SocketAddr, store: &str, tool: bool) -> Result<()> {
+    let mut config = config(upstream, store)?;
+    if tool {
+        let agent = config.agents.default_agent().id.clone();
+        config.tools.insert(agent, vec![mount()?]);
+    }
     telemetry::install(&config.telemetry)?;
     config.log();
     let server = app::start(config).await?;
@@ -18,6 +29,15 @@ pub(super) async fn run(upstream: SocketAddr, store: &str) -> Result<()> {
     super::released().await;
     server.stop().await;
     Ok(())
+}
+
+/// A tool that gives its answer at once.
+fn mount() -> Result<Mount> {
+    let body = |_| async { Ok(Output::text("done")) };
+    let tool = Function::new(TOOL, "Does nothing.", r#"{"type":"object"}"#, body)?;
+    Ok(Mount::new(Origin::Own(Arc::new(Fixed::new(vec![
+        Arc::new(tool),
+    ])))))
 }
 
 fn config(upstream: SocketAddr, store: &str) -> Result<Config> {

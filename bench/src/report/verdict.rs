@@ -132,6 +132,18 @@ pub(super) fn of(results: &Results) -> Vec<Verdict> {
             });
         }
     }
+    for target in [Target::Taiwa, Target::Sqlite] {
+        let key = measure::tools::ROUND_TRIP;
+        let relay = results.quantile(key, Target::Relay, 0.5);
+        if let (Some(relay), Some(own)) = (relay, results.quantile(key, target, 0.5)) {
+            verdicts.push(Verdict {
+                what: format!("a tool's round trip, p50, us: {} - relay", target.name()),
+                figure: own - relay,
+                goal: Some(Bound::AtMost(250.0)),
+                gate: None,
+            });
+        }
+    }
     let idle = results.values(measure::memory::PER_STREAM, Target::Taiwa);
     if !idle.is_empty() {
         verdicts.push(Verdict {
