@@ -56,7 +56,7 @@ demo:
     target/debug/taiwa chat
 
 # Runs the commands of the documents.
-docs *FILES="README.md docs/*.md": tools
+docs *FILES="README.md docs/*.md examples/*/README.md": tools
     cargo build --locked --workspace --bins
     .ci/docs {{ FILES }}
 
