@@ -55,8 +55,13 @@ demo:
     until (exec 3<>/dev/tcp/127.0.0.1/50051) 2>/dev/null; do sleep 0.1; done
     target/debug/taiwa chat
 
+# Makes and runs the clients of LANGUAGES (python go typescript java), or all.
+examples *LANGUAGES: tools
+    cargo build --locked --bin taiwa-server
+    examples/run {{ LANGUAGES }}
+
 # Runs the commands of the documents.
-docs *FILES="README.md docs/*.md examples/*/README.md": tools
+docs *FILES="README.md docs/*.md examples/README.md examples/grpcurl/README.md examples/service/README.md": tools
     cargo build --locked --workspace --bins
     .ci/docs {{ FILES }}
 
