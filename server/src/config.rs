@@ -5,6 +5,7 @@
 
 mod args;
 mod file;
+mod local_model;
 mod store;
 mod units;
 
@@ -21,7 +22,7 @@ use std::{
 use clap::Parser;
 use http::Uri;
 use taiwa_core::{Agent, Limits, TurnOptions, agent::SystemOverride};
-use taiwa_simulator::{Pace, Script};
+use taiwa_simulator::{Model, Pace, Script};
 
 use self::file::Offered;
 pub use self::{
@@ -141,6 +142,15 @@ pub enum Error {
         #[source]
         source: FileError,
     },
+    /// A language model that cannot be used.
+    #[error("--offline-model: cannot use {}", place.display())]
+    LocalModel {
+        /// What was given: a file, or what stands for the one that was fetched.
+        place: PathBuf,
+        /// Why, and what to do.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A scenario that cannot be used.
     #[error("--offline-scenario: {} is wrong", path.display())]
     Scenario {
@@ -179,11 +189,20 @@ impl TryFrom<Args> for Config {
     type Error = Error;
 
     fn try_from(args: Args) -> Result<Self, Error> {
-        let model = match (&args.model, args.offline) {
-            (Some(model), _) => Some(model.as_str()),
-            (None, true) => Some(OFFLINE_MODEL),
-            (None, false) => None,
+        let local = match (&args.offline_model, args.offline) {
+            (None, _) => None,
+            (Some(place), true) => Some(local_model::load(place)?),
+            (Some(_), false) => {
+                return Err(Error::Needs {
+                    option: "--offline-model",
+                    other: "--offline",
+                });
+            }
         };
+        let own = args.model.as_ref().map(|model| model.as_str());
+        let model = own
+            .or(local.as_ref().map(|model| model.id()))
+            .or(args.offline.then_some(OFFLINE_MODEL));
         let offered = match &args.config {
             Some(path) => file::read(path, model)?,
             None => Offered {
@@ -199,7 +218,7 @@ impl TryFrom<Args> for Config {
             tools: offered.mounts,
             budgets: offered.budgets,
             bedrock: bedrock(&args)?,
-            offline: offline(&args)?,
+            offline: offline(&args, local.clone())?,
             store: store(&args)?,
             tenants: match args.tenant_header.clone() {
                 None => TenantSource::Single,
@@ -310,7 +329,7 @@ fn bedrock(args: &Args) -> Result<bedrock::Config, Error> {
     })
 }
 
-fn offline(args: &Args) -> Result<Option<taiwa_simulator::Config>, Error> {
+fn offline(args: &Args, model: Option<Model>) -> Result<Option<taiwa_simulator::Config>, Error> {
     if !args.offline {
         let without = |option| Error::Needs {
             option,
@@ -351,6 +370,7 @@ fn offline(args: &Args) -> Result<Option<taiwa_simulator::Config>, Error> {
     Ok(Some(taiwa_simulator::Config {
         script,
         pace,
+        model,
         ..taiwa_simulator::Config::default()
     }))
 }

@@ -52,6 +52,10 @@ pub struct Args {
     #[arg(long, env = "TAIWA_OFFLINE_SCENARIO", value_name = "FILE")]
     pub offline_scenario: Option<PathBuf>,
 
+    /// Language model on this machine that answers offline: a GGUF file, or `default` for the one that `bedrock-simulator model fetch` brought; unset means a scripted persona.
+    #[arg(long, env = "TAIWA_OFFLINE_MODEL", value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub offline_model: Option<String>,
+
     /// Cadence of the simulator's answers; unset means real.
     #[arg(long, env = "TAIWA_OFFLINE_SPEED", value_name = "SPEED", value_enum)]
     pub offline_speed: Option<Speed>,

@@ -38,6 +38,21 @@ fn offline_is_all_that_is_needed_without_an_account() {
     assert_eq!(config.offline.unwrap().pace, Pace::real());
 }
 
+#[cfg(not(feature = "local-model"))]
+#[test]
+fn a_program_without_local_models_says_how_to_build_one() {
+    let error = load(&["--offline", "--offline-model=model.gguf"]).unwrap_err();
+    let said = chain(&error);
+    assert!(
+        said.contains("--offline-model: cannot use model.gguf"),
+        "{said}"
+    );
+    assert!(
+        said.contains("--features taiwa-server/local-model"),
+        "{said}"
+    );
+}
+
 #[test]
 fn every_option_reaches_its_place() {
     let config = config(&[
@@ -131,6 +146,7 @@ fn bad_options_are_named() {
         &["--offline", "--profile=x"],
         &["--model=m", "--offline-scenario=x"],
         &["--model=m", "--offline-speed=max"],
+        &["--model=m", "--offline-model=default"],
         &["--offline", "--offline-scenario=/no/such/file"],
         &["--config=/no/such/file"],
         &["--model=m", "--endpoint-url=ftp://x"],
@@ -162,6 +178,8 @@ fn bad_options_are_named() {
             --offline-scenario needs --offline
         --model=m --offline-speed=max
             --offline-speed needs --offline
+        --model=m --offline-model=default
+            --offline-model needs --offline
         --offline --offline-scenario=/no/such/file
             --offline-scenario: cannot read /no/such/file: No such file or directory (os error 2)
         --config=/no/such/file

@@ -57,6 +57,10 @@ pub(crate) struct Server {
     /// directory, as taiwa-server does; of any other nothing stays.
     #[arg(long, global = true, conflicts_with_all = ["ca_file", "cert_file"])]
     pub(crate) offline: bool,
+    /// Language model on this machine for --offline: a GGUF file, or `default` for the one that
+    /// `bedrock-simulator model fetch` brought; the server must be built with it
+    #[arg(long, global = true, env = "TAIWA_OFFLINE_MODEL", value_name = "FILE")]
+    pub(crate) offline_model: Option<String>,
     /// Certificate authority to trust instead of the machine's (PEM)
     #[arg(long, global = true, env = "TAIWA_CA_FILE", value_name = "PATH")]
     pub(crate) ca_file: Option<PathBuf>,

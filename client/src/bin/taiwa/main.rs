@@ -52,12 +52,21 @@ fn main() -> ExitCode {
 
 async fn run(mut args: Args, output: &Output) -> Result<(), Failure> {
     let server = if args.server.offline {
-        Some(offline::Server::start(args.command.keeps_sessions()).await?)
+        let model = args.server.offline_model.as_deref();
+        Some(offline::Server::start(args.command.keeps_sessions(), model).await?)
     } else {
         None
     };
     if let Some(server) = &server {
-        output.remark("offline: a simulator answers, not a language model");
+        output.remark(match args.server.offline_model {
+            None => {
+                "offline: a simulator answers, not a language model; docs/local-model.md tells how \
+                 to have one"
+            }
+            Some(_) => {
+                "offline: a small language model on this machine answers, and makes mistakes"
+            }
+        });
         args.server.endpoint.clone_from(&server.endpoint);
     }
     match args.command {

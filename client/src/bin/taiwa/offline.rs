@@ -11,8 +11,9 @@ use tokio::{
 /// What the server says on its standard output, before its address.
 const ANNOUNCEMENT: &str = "listening on ";
 
-/// How long the server may take to listen; it takes about 20 ms where the machine is not busy.
-const START: Duration = Duration::from_secs(20);
+/// How long the server may take to listen; it takes about 20 ms where the machine is not busy, and
+/// with a language model as long as the disk does.
+const START: Duration = Duration::from_secs(60);
 
 /// Why no server could be started.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +45,8 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server on a free port; it forgets its sessions, or keeps them where the server does
-    /// by default.
-    pub(crate) async fn start(keeps_sessions: bool) -> Result<Self, Error> {
+    /// by default. Its model is a simulator's persona, or a language model.
+    pub(crate) async fn start(keeps_sessions: bool, model: Option<&str>) -> Result<Self, Error> {
         let program = beside_this("taiwa-server");
         let mut child = Command::new(&program)
             .args(["--offline", "--listen", "127.0.0.1:0"])
@@ -54,6 +55,7 @@ impl Server {
             } else {
                 &["--store=memory"]
             })
+            .args(model.map(|model| format!("--offline-model={model}")))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
