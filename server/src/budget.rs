@@ -209,8 +209,8 @@ impl Accounts {
             price,
         };
         let left = account.left(budget, &hold);
-        hold.output_tokens = left.min(wanted.unwrap_or(PIECE));
         let full = wanted.unwrap_or(PIECE);
+        hold.output_tokens = left.min(full);
         if hold.output_tokens < full && !account.open.is_empty() {
             // With what others hold given back there may be enough.
             return Answer::Later;

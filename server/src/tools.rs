@@ -8,10 +8,7 @@ pub(crate) mod run;
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::{join_all, select_all};
-use taiwa_core::{
-    Agent,
-    tool::{Approval, ServerTool, ToolSet},
-};
+use taiwa_core::{Agent, tool::Approval};
 use taiwa_tools::{Source, Tools, grpc, mcp};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -247,9 +244,4 @@ async fn follow(agent: String, mut mounted: Vec<Mounted>, tx: watch::Sender<Arc<
     }
     // The offer stays as it is.
     tx.closed().await;
-}
-
-/// The set that the core sees of an offer's tools.
-fn set(tools: impl IntoIterator<Item = ServerTool>) -> Arc<ToolSet> {
-    Arc::new(ToolSet::new(tools))
 }

@@ -6,8 +6,7 @@ use anyhow::{Result, bail};
 use super::Bench;
 use crate::{
     child::Target,
-    journal,
-    load::{self},
+    journal, load,
     report::{Key, Latencies, Results},
     scenario::Answer,
 };

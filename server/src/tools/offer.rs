@@ -6,7 +6,7 @@ use taiwa_core::tool::{Approval, ServerTool, ToolSet, ToolSpec};
 use taiwa_tools::Tool;
 use tracing::warn;
 
-use super::{Mounted, Origin, set};
+use super::{Mounted, Origin};
 
 /// Longest name of a tool, and what it is made of, as Bedrock demands:
 /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolSpecification.html>.
@@ -102,7 +102,7 @@ pub(super) fn offer(agent: &str, mounted: &mut [Mounted]) -> Offer {
         }
     }
     Offer {
-        set: set(specs),
+        set: Arc::new(ToolSet::new(specs)),
         tools,
     }
 }

@@ -31,10 +31,10 @@ impl Turn {
             }
         })?;
         let input = check_input(&call.input_json, &spec)?;
-        let own = match (&spec.approval, executor) {
-            (Some(approval), _) => approval.is_needed(&input),
-            (None, _) => false,
-        };
+        let own = spec
+            .approval
+            .as_ref()
+            .is_some_and(|approval| approval.is_needed(&input));
         // The agent's own rule is the operator's; a caller's tool says what its caller wants.
         let wanted = self.options.approval == Some(ApprovalMode::Always)
             && (executor == Executor::Server || spec.approval.is_none());
