@@ -616,7 +616,7 @@ async fn count_prints_the_number() {
 }
 
 #[tokio::test]
-async fn compare_asks_both_ways_and_shows_both_times() {
+async fn compare_asks_both_ways_and_shows_both_answers_and_times() {
     let server = Fake::default()
         .invoke(|_| async { Ok(reply("ok")) })
         .stream(|_, out| async move {
@@ -627,17 +627,18 @@ async fn compare_asks_both_ways_and_shows_both_times() {
         .start()
         .await;
 
-    for flags in [
-        &["compare", "hi"][..],
-        &["compare", "hi", "--one-after-other"],
-    ] {
-        let done = taiwa(&server, flags, "").await;
-        let stdout = String::from_utf8(done.stdout).unwrap();
-        let lines: Vec<&str> = stdout.lines().collect();
-        assert_eq!(lines.len(), 3, "{stdout}");
-        assert!(lines[1].starts_with("Invoke ") && lines[2].starts_with("InvokeStream "));
-    }
-    assert_eq!(server.requests().len(), 4);
+    let done = taiwa(&server, &["compare", "hi"], "").await;
+    let stdout = String::from_utf8(done.stdout).unwrap();
+    let (answers, table) = stdout.split_once("\n  ").unwrap();
+    assert_eq!(
+        answers,
+        "Invoke: the whole answer at once\n\nok\n\n\
+         InvokeStream: the answer as it comes\n\nok\n"
+    );
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    assert_eq!(rows.len(), 2, "{stdout}");
+    assert!(rows[0].starts_with("Invoke ") && rows[1].starts_with("InvokeStream "));
+    assert_eq!(server.requests().len(), 2);
 
     let done = taiwa(&server, &["compare", "hi", "--json"], "").await;
     let stdout = String::from_utf8(done.stdout).unwrap();
@@ -645,6 +646,7 @@ async fn compare_asks_both_ways_and_shows_both_times() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(line["first_text_seconds"].as_f64() <= line["total_seconds"].as_f64());
         assert_eq!(line["output_tokens"], 5);
+        assert_eq!(line["text"], "ok");
         line["call"].as_str().unwrap().to_owned()
     });
     assert_eq!(calls.collect::<Vec<_>>(), ["Invoke", "InvokeStream"]);

@@ -51,15 +51,16 @@ pub(crate) struct Server {
         value_name = "URL"
     )]
     pub(crate) endpoint: String,
-    /// Start a server for this command alone, whose model is a simulator: needs no account
+    /// Start a server for this command alone, behind which is a simulator: needs no account
     ///
     /// A command that names a session, or is about sessions, keeps them in the user's state
     /// directory, as taiwa-server does; of any other nothing stays.
     #[arg(long, global = true, conflicts_with_all = ["ca_file", "cert_file"])]
     pub(crate) offline: bool,
-    /// Language model on this machine for --offline: a GGUF file, or `default` for the one that
-    /// `bedrock-simulator model fetch` brought; the server must be built with it
-    #[arg(long, global = true, env = "TAIWA_OFFLINE_MODEL", value_name = "FILE")]
+    /// What answers with --offline: a GGUF file, `default` for the language model that
+    /// `bedrock-simulator model` brought, or `persona` for scripted words [default: that model
+    /// where taiwa-server was built with local models, and else the persona]
+    #[arg(long, global = true, env = "TAIWA_OFFLINE_MODEL", value_name = "MODEL")]
     pub(crate) offline_model: Option<String>,
     /// Certificate authority to trust instead of the machine's (PEM)
     #[arg(long, global = true, env = "TAIWA_CA_FILE", value_name = "PATH")]
@@ -126,7 +127,9 @@ pub(crate) enum Command {
     Stream(Turn),
     /// Talk back and forth; type while the answer streams (Converse)
     Chat(Chat),
-    /// Ask the same whole and streamed, and show the difference in time
+    /// Ask the same whole, then streamed, and show both answers and their times
+    ///
+    /// The second may profit from what a provider, or a model on this machine, keeps of a prompt.
     Compare(Compare),
     /// List the agents of the server, or describe one
     Agents(Agents),
@@ -241,9 +244,6 @@ pub(crate) enum WhileBusy {
 pub(crate) struct Compare {
     #[command(flatten)]
     pub(crate) asked: Asked,
-    /// Ask whole first and streamed after it, instead of both at once
-    #[arg(long)]
-    pub(crate) one_after_other: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,4 +1,4 @@
-//! `taiwa compare`: the same prompt whole and streamed, timed.
+//! `taiwa compare`: the same prompt whole, then streamed; both are shown, and timed.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::{
     render::{bold, dim},
     request::{connect, request},
     spinner::Spinner,
+    stream::Printer,
 };
 
 /// Columns of the longest bar.
@@ -22,28 +23,20 @@ struct Measured {
     call: &'static str,
     first_text: Duration,
     total: Duration,
+    text: String,
     result: pb::TurnResult,
 }
 
 pub(crate) async fn run(server: &Server, compare: Compare, output: &Output) -> Result<(), Failure> {
     let request = request(&compare.asked, Vec::new())?;
-    let spinner = Spinner::start(output, "asking twice: whole and streamed");
     let client = connect(server).await?;
-    let measured = async {
-        if compare.one_after_other {
-            let whole = whole(&client, request.clone()).await?;
-            let streamed = streamed(&client, request).await?;
-            return Ok([whole, streamed]);
-        }
-        let both = tokio::try_join!(whole(&client, request.clone()), streamed(&client, request))?;
-        Ok::<_, Failure>(both.into())
-    };
     let mut interrupt = Interrupt::listen().await;
+    // One after the other: two answers at once would take each other's time, above all where one
+    // model on one machine gives both.
     let measured = tokio::select! {
-        measured = measured => measured?,
+        measured = both(&client, request, output) => measured?,
         () = interrupt.pressed() => return Err(Failure::interrupted()),
     };
-    spinner.stop();
     if output.json {
         let lines: String = measured
             .iter()
@@ -51,7 +44,7 @@ pub(crate) async fn run(server: &Server, compare: Compare, output: &Output) -> R
             .collect();
         output.write(&lines)?;
     } else {
-        output.write(&table(&measured, output.rendered))?;
+        output.write(&format!("\n{}", table(&measured, output.rendered)))?;
     }
     let failed = measured
         .iter()
@@ -59,32 +52,72 @@ pub(crate) async fn run(server: &Server, compare: Compare, output: &Output) -> R
     failed.map_or(Ok(()), Err)
 }
 
-async fn whole(client: &Client, request: Request) -> Result<Measured, Failure> {
+async fn both(
+    client: &Client,
+    request: Request,
+    output: &Output,
+) -> Result<[Measured; 2], Failure> {
+    head(output, "Invoke: the whole answer at once\n\n")?;
+    let whole = whole(client, request.clone(), output).await?;
+    head(output, "\nInvokeStream: the answer as it comes\n\n")?;
+    Ok([whole, streamed(client, request, output).await?])
+}
+
+fn head(output: &Output, text: &str) -> Result<(), Failure> {
+    if output.json {
+        return Ok(());
+    }
+    if output.rendered {
+        return output.write(&bold(text));
+    }
+    output.write(text)
+}
+
+async fn whole(client: &Client, request: Request, output: &Output) -> Result<Measured, Failure> {
+    let spinner = Spinner::start(output, "waiting for the whole answer");
     let start = Instant::now();
     let reply = client.invoke(request).await?;
     let total = start.elapsed();
+    spinner.stop();
+    if !output.json {
+        output.answer(&reply.text)?;
+    }
     Ok(Measured {
         call: "Invoke",
         first_text: total,
         total,
+        text: reply.text,
         result: reply.result,
     })
 }
 
-async fn streamed(client: &Client, request: Request) -> Result<Measured, Failure> {
+async fn streamed(client: &Client, request: Request, output: &Output) -> Result<Measured, Failure> {
+    let spinner = Spinner::start(output, "waiting for the first words");
+    let mut printer = (!output.json)
+        .then(|| Printer::new(output, spinner))
+        .transpose()?;
     let start = Instant::now();
     let mut turn = client.stream(request).await?;
     let mut first_text = None;
+    let mut text = String::new();
     while let Some(event) = turn.next().await? {
-        if first_text.is_none() && event.text().is_some_and(|text| !text.is_empty()) {
-            first_text = Some(start.elapsed());
+        if let Some(more) = event.text().filter(|text| !text.is_empty()) {
+            first_text.get_or_insert_with(|| start.elapsed());
+            text.push_str(more);
+        }
+        if let Some(printer) = &mut printer {
+            printer.print(event)?;
         }
     }
     let total = start.elapsed();
+    if let Some(printer) = &mut printer {
+        printer.end()?;
+    }
     Ok(Measured {
         call: "InvokeStream",
         first_text: first_text.unwrap_or(total),
         total,
+        text,
         result: turn.finish().await?,
     })
 }
@@ -104,6 +137,7 @@ impl Measured {
     fn json(&self) -> String {
         json!({
             "call": self.call,
+            "text": self.text,
             "first_text_seconds": self.first_text.as_secs_f64(),
             "total_seconds": self.total.as_secs_f64(),
             "output_tokens": self.tokens(),
@@ -170,6 +204,7 @@ mod tests {
             call,
             first_text: Duration::from_millis(first_text),
             total: Duration::from_millis(total),
+            text: String::new(),
             result: pb::TurnResult {
                 usage: Some(pb::Usage {
                     output_tokens: 120,
