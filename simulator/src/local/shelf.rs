@@ -42,6 +42,7 @@ pub const TINY: Known = Known {
     revision: "ab810cf68114990406fdf996510dd3d3c6adbdf5",
 };
 
+/// In the order in which they are preferred.
 const KNOWN: [Known; 2] = [USUAL, TINY];
 
 /// Bytes that are read at once.
@@ -64,6 +65,12 @@ pub enum Error {
         "neither XDG_CACHE_HOME nor HOME is set; set XDG_CACHE_HOME to a folder for the models"
     )]
     NoCache,
+    /// No model was brought yet.
+    #[error(
+        "there is no local model yet; bring one with `bedrock-simulator model fetch`, or \
+         `bedrock-simulator model import FILE`"
+    )]
+    NothingThere,
     /// A file or folder cannot be read.
     #[error("cannot read {path}")]
     Read {
@@ -174,6 +181,19 @@ impl Shelf {
         let place = self.place(known);
         let size = fs::metadata(&place).ok()?.len();
         (size == known.size_bytes).then_some(place)
+    }
+
+    /// The file of the model that is used unless told otherwise: [`USUAL`] if it is there, or else
+    /// another known one that is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NothingThere`] when there is none.
+    pub fn usual(&self) -> Result<PathBuf, Error> {
+        KNOWN
+            .iter()
+            .find_map(|known| self.find(known))
+            .ok_or(Error::NothingThere)
     }
 
     /// The known files that are there.
@@ -296,14 +316,30 @@ impl Part {
         }
         let sum = Sum::of(&mut file).map_err(write_error)?;
         let size = file.metadata().map_err(write_error)?.len();
-        Ok(Self {
+        let part = Self {
             known: *known,
             place,
             path,
             file,
             sum,
             size,
-        })
+        };
+        part.check_room()?;
+        Ok(part)
+    }
+
+    /// Refuses what will not fit, before any of it is fetched.
+    fn check_room(&self) -> Result<(), Error> {
+        // Where the system does not tell, writing will.
+        let Ok(disk) = rustix::fs::fstatvfs(&self.file) else {
+            return Ok(());
+        };
+        let room = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if self.known.size_bytes.saturating_sub(self.size) <= room {
+            return Ok(());
+        }
+        self.discard();
+        Err(self.no_space())
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -330,14 +366,11 @@ impl Part {
         }
         if let Err(source) = self.file.write_all(piece) {
             self.discard();
-            let path = self.path.clone();
             let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
             return Err(if full.contains(&source.kind()) {
-                Error::NoSpace {
-                    path,
-                    size_bytes: self.known.size_bytes,
-                }
+                self.no_space()
             } else {
+                let path = self.path.clone();
                 Error::Write { path, source }
             });
         }
@@ -385,6 +418,13 @@ impl Part {
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove a half file");
+        }
+    }
+
+    fn no_space(&self) -> Error {
+        Error::NoSpace {
+            path: self.place.clone(),
+            size_bytes: self.known.size_bytes,
         }
     }
 

@@ -7,7 +7,6 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use taiwa_simulator::{
     Model,
@@ -58,9 +57,7 @@ pub(super) async fn load(
 ) -> anyhow::Result<Model> {
     let file = match file {
         Some(file) => file,
-        None => Shelf::of_user()?.find(&USUAL).context(
-            "there is no local model yet; bring one with `bedrock-simulator model fetch`",
-        )?,
+        None => Shelf::of_user()?.usual()?,
     };
     let usual = Settings::of(file);
     let settings = Settings {

@@ -1,6 +1,6 @@
 //! How a model's file comes to its place, and all that keeps it from there.
 
-use std::{fs, net::SocketAddr, sync::Arc};
+use std::{fs, net::SocketAddr, process::Command, sync::Arc};
 
 use sha2::{Digest, Sha256};
 use taiwa_simulator::local::{
@@ -305,4 +305,60 @@ fn a_file_that_is_no_model_says_what_is_wrong_with_it() {
         error.contains("unknown model architecture: 'zebra'"),
         "{error}"
     );
+}
+
+/// Runs `model import` of the whole model in a shell that begins so; its words, and what is left.
+fn import_under(before: &str, namespaces: &[&str], weights: &Path) -> (String, Vec<PathBuf>) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_bedrock-simulator");
+    let script = format!(
+        "{before} && \"$PROGRAM\" model import \"$WEIGHTS\"; code=$?; \
+         find \"$XDG_CACHE_HOME\" -type f; exit $code"
+    );
+    let mut command = Command::new("unshare");
+    let done = command
+        .args(namespaces)
+        .args(["sh", "-c", &script])
+        .env("XDG_CACHE_HOME", folder.path())
+        .env("PROGRAM", program)
+        .env("WEIGHTS", weights)
+        .output()
+        .unwrap();
+    assert!(!done.status.success());
+    let left = String::from_utf8(done.stdout).unwrap();
+    (
+        String::from_utf8(done.stderr).unwrap(),
+        left.lines().map(PathBuf::from).collect(),
+    )
+}
+
+#[test]
+fn a_disk_without_room_and_one_that_fails_are_told_and_nothing_stays() {
+    let Some(weights) = weights() else { return };
+    // A disk of its own takes a namespace of its own; who is not root needs one for users too.
+    let namespaces = ["--user", "--map-root-user", "--mount"];
+    let probe = Command::new("unshare")
+        .args(namespaces)
+        .arg("true")
+        .status();
+    if !probe.is_ok_and(|status| status.success()) {
+        lacks("a mount namespace of its own");
+        return;
+    }
+    let mount = "mount -t tmpfs -o size=64k none \"$XDG_CACHE_HOME\"";
+    let (said, left) = import_under(mount, &namespaces, &weights);
+    assert!(
+        said.contains("no space left for") && said.contains("needs 98362432 bytes; make room"),
+        "{said}"
+    );
+    assert_eq!(left, Vec::<PathBuf>::new());
+
+    // Half way through, as a disk that fails would.
+    let limit = "trap '' XFSZ && ulimit -f 20000";
+    let (said, left) = import_under(limit, &[], &weights);
+    assert!(
+        said.contains("cannot write") && said.contains("File too large"),
+        "{said}"
+    );
+    assert_eq!(left, Vec::<PathBuf>::new());
 }

@@ -46,18 +46,16 @@ fn weights() -> Option<PathBuf> {
     let caches = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/models");
     let found = Shelf::within(&caches).find(&TINY);
     if found.is_none() {
-        let in_ci = std::env::var_os("CI").is_some_and(|it| it == "true");
-        assert!(
-            !in_ci,
-            "{} is missing; .ci/local-model brings it",
-            TINY.file
-        );
-        eprintln!(
-            "SKIPPED: {} is missing; .ci/local-model brings it",
-            TINY.file
-        );
+        lacks(&format!("{}, which .ci/local-model brings", TINY.file));
     }
     found
+}
+
+/// Says aloud that a test is left out; where `CI` is `true` it fails.
+fn lacks(what: &str) {
+    let in_ci = std::env::var_os("CI").is_some_and(|it| it == "true");
+    assert!(!in_ci, "there is no {what}");
+    eprintln!("SKIPPED: there is no {what}");
 }
 
 fn settings(file: PathBuf) -> Settings {
