@@ -28,7 +28,7 @@ use taiwa_server::{
     tools::Mount,
     transport,
 };
-use taiwa_simulator::{Script, Simulator};
+use taiwa_simulator::{Model, Script, Simulator};
 use tonic::transport::{Channel, Endpoint};
 
 /// The generated client, over a plain channel.
@@ -155,11 +155,35 @@ impl World {
         Self::playing(Script::persona(), Settings::default()).await
     }
 
+    /// Starts a simulator with a language model, and a server whose agent asks it.
+    ///
+    /// # Panics
+    ///
+    /// When something cannot start.
+    pub async fn thinking(model: Model) -> Self {
+        let settings = Settings {
+            options: TurnOptions {
+                model_id: Some(model.id().to_owned()),
+                ..TurnOptions::default()
+            },
+            ..Settings::default()
+        };
+        let config = taiwa_simulator::Config {
+            model: Some(model),
+            ..taiwa_simulator::Config::default()
+        };
+        Self::before(config, settings).await
+    }
+
     async fn playing(script: Script, settings: Settings) -> Self {
         let config = taiwa_simulator::Config {
             script,
             ..taiwa_simulator::Config::default()
         };
+        Self::before(config, settings).await
+    }
+
+    async fn before(config: taiwa_simulator::Config, settings: Settings) -> Self {
         let simulator = Simulator::start(config)
             .await
             .expect("a free port of the loopback");

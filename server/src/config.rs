@@ -189,16 +189,7 @@ impl TryFrom<Args> for Config {
     type Error = Error;
 
     fn try_from(args: Args) -> Result<Self, Error> {
-        let local = match (&args.offline_model, args.offline) {
-            (None, _) => None,
-            (Some(place), true) => Some(local_model::load(place)?),
-            (Some(_), false) => {
-                return Err(Error::Needs {
-                    option: "--offline-model",
-                    other: "--offline",
-                });
-            }
-        };
+        let local = local_model::chosen(&args)?;
         let own = args.model.as_ref().map(|model| model.as_str());
         let model = own
             .or(local.as_ref().map(|model| model.id()))

@@ -52,8 +52,8 @@ pub struct Args {
     #[arg(long, env = "TAIWA_OFFLINE_SCENARIO", value_name = "FILE")]
     pub offline_scenario: Option<PathBuf>,
 
-    /// Language model on this machine that answers offline: a GGUF file, or `default` for the one that `bedrock-simulator model fetch` brought; unset means a scripted persona.
-    #[arg(long, env = "TAIWA_OFFLINE_MODEL", value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    /// What answers offline: a GGUF file, `default` for the language model that `bedrock-simulator model` brought, or `persona` for scripted words; unset means that model where it was built in and brought, and else the persona.
+    #[arg(long, env = "TAIWA_OFFLINE_MODEL", value_name = "MODEL", value_parser = NonEmptyStringValueParser::new())]
     pub offline_model: Option<String>,
 
     /// Cadence of the simulator's answers; unset means real.

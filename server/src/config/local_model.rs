@@ -1,42 +1,77 @@
 //! The language model that answers offline, where the program was built with one.
 
-use std::{error, path::PathBuf};
+use std::{
+    error,
+    path::{Path, PathBuf},
+};
 
 use taiwa_simulator::Model;
 
-use super::Error;
+use super::{Args, Error};
 
-/// What stands for the model that `bedrock-simulator model fetch` brought.
+/// What stands for no model at all.
+const PERSONA: &str = "persona";
+
+/// What stands for the model that `bedrock-simulator model` brought.
 #[cfg(feature = "local-model")]
 const FETCHED: &str = "default";
 
-/// Loads the model of a GGUF file, or the one that was fetched; it takes a second or so.
-pub(super) fn load(place: &str) -> Result<Model, Error> {
-    read(place).map_err(|source| Error::LocalModel {
-        place: PathBuf::from(place),
-        source,
-    })
+type Whatever = Box<dyn error::Error + Send + Sync>;
+
+/// Loads the language model that is to answer offline, if one is; it takes a second or so.
+///
+/// Unless one is named, it is the one that was fetched: a person who built it in and fetched it
+/// wants to talk with it. A model id or a scenario that is named is wanted instead.
+pub(super) fn chosen(args: &Args) -> Result<Option<Model>, Error> {
+    let Some(place) = &args.offline_model else {
+        let is_free = args.offline && args.model.is_none() && args.offline_scenario.is_none();
+        return match is_free.then(fetched).flatten() {
+            Some(file) => load(file).map(Some),
+            None => Ok(None),
+        };
+    };
+    if !args.offline {
+        return Err(Error::Needs {
+            option: "--offline-model",
+            other: "--offline",
+        });
+    }
+    if place == PERSONA {
+        return Ok(None);
+    }
+    load(place.into()).map(Some)
+}
+
+fn load(place: PathBuf) -> Result<Model, Error> {
+    read(&place).map_err(|source| Error::LocalModel { place, source })
 }
 
 #[cfg(feature = "local-model")]
-fn read(place: &str) -> Result<Model, Box<dyn error::Error + Send + Sync>> {
-    use taiwa_simulator::local::{
-        Settings,
-        shelf::{Shelf, USUAL},
-    };
+fn fetched() -> Option<PathBuf> {
+    use taiwa_simulator::local::shelf::Shelf;
 
-    let file = if place == FETCHED {
-        Shelf::of_user()?
-            .find(&USUAL)
-            .ok_or("there is no local model yet; bring one with `bedrock-simulator model fetch`")?
+    Shelf::of_user().ok()?.usual().ok()
+}
+
+#[cfg(feature = "local-model")]
+fn read(place: &Path) -> Result<Model, Whatever> {
+    use taiwa_simulator::local::{Settings, shelf::Shelf};
+
+    let file = if place.as_os_str() == FETCHED {
+        Shelf::of_user()?.usual()?
     } else {
-        place.into()
+        place.to_owned()
     };
     Ok(Model::load(Settings::of(file))?)
 }
 
 #[cfg(not(feature = "local-model"))]
-fn read(_place: &str) -> Result<Model, Box<dyn error::Error + Send + Sync>> {
+fn fetched() -> Option<PathBuf> {
+    None
+}
+
+#[cfg(not(feature = "local-model"))]
+fn read(_place: &Path) -> Result<Model, Whatever> {
     Err(
         "this program was built without local models; build it with \
          `cargo build --features taiwa-server/local-model`, which needs a C++ compiler, cmake and \

@@ -32,7 +32,13 @@ fn a_model_is_all_that_is_needed() {
 
 #[test]
 fn offline_is_all_that_is_needed_without_an_account() {
-    let config = config(&["--offline"]);
+    // Unset it means the same, but where a language model was built in and brought.
+    let persona = if cfg!(feature = "local-model") {
+        &["--offline", "--offline-model=persona"][..]
+    } else {
+        &["--offline"]
+    };
+    let config = config(persona);
     let model = &config.agents.default_agent().options.model_id;
     assert_eq!(model.as_deref(), Some("simulator.persona-v1:0"));
     assert_eq!(config.offline.unwrap().pace, Pace::real());
@@ -51,6 +57,33 @@ fn a_program_without_local_models_says_how_to_build_one() {
         said.contains("--features taiwa-server/local-model"),
         "{said}"
     );
+}
+
+#[cfg(feature = "local-model")]
+#[test]
+fn the_model_that_was_brought_answers_unless_something_else_is_named() {
+    let shelf = taiwa_simulator::local::shelf::Shelf::of_user().unwrap();
+    if let Err(error) = shelf.usual() {
+        let in_ci = std::env::var_os("CI").is_some_and(|it| it == "true");
+        assert!(!in_ci, "{error}");
+        eprintln!("SKIPPED: {error}");
+        return;
+    }
+    let model_of = |arguments: &[&str]| {
+        let config = config(arguments);
+        let id = config.agents.default_agent().options.model_id.clone();
+        let loaded = config.offline.unwrap().model;
+        assert_eq!(
+            loaded.map(|model| model.id().to_owned()),
+            id.clone().filter(|id| id.starts_with("local."))
+        );
+        id.unwrap()
+    };
+    assert!(model_of(&["--offline"]).starts_with("local."));
+    assert!(model_of(&["--offline", "--offline-model=default"]).starts_with("local."));
+    let persona = ["--offline", "--offline-model=persona"];
+    assert_eq!(model_of(&persona), "simulator.persona-v1:0");
+    assert_eq!(model_of(&["--offline", "--model=m"]), "m");
 }
 
 #[test]

@@ -58,16 +58,8 @@ async fn run(mut args: Args, output: &Output) -> Result<(), Failure> {
         None
     };
     if let Some(server) = &server {
-        output.remark(match args.server.offline_model {
-            None => {
-                "offline: a simulator answers, not a language model; docs/local-model.md tells how \
-                 to have one"
-            }
-            Some(_) => {
-                "offline: a small language model on this machine answers, and makes mistakes"
-            }
-        });
         args.server.endpoint.clone_from(&server.endpoint);
+        output.remark(offline::remark(&args.server).await?);
     }
     match args.command {
         Command::Invoke(turn) => invoke::run(&args.server, turn, output).await,

@@ -8,8 +8,13 @@ use tokio::{
     time::timeout,
 };
 
+use crate::{args, failure::Failure, request::connect};
+
 /// What the server says on its standard output, before its address.
 const ANNOUNCEMENT: &str = "listening on ";
+
+/// How the ids of language models on this machine begin.
+const LOCAL_MODELS: &str = "local.";
 
 /// How long the server may take to listen; it takes about 20 ms where the machine is not busy, and
 /// with a language model as long as the disk does.
@@ -45,7 +50,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server on a free port; it forgets its sessions, or keeps them where the server does
-    /// by default. Its model is a simulator's persona, or a language model.
+    /// by default. What answers is for the server to choose, or as it is told.
     pub(crate) async fn start(keeps_sessions: bool, model: Option<&str>) -> Result<Self, Error> {
         let program = beside_this("taiwa-server");
         let mut child = Command::new(&program)
@@ -76,6 +81,19 @@ impl Server {
             _child: child,
         })
     }
+}
+
+/// What the user is to know of who answers.
+pub(crate) async fn remark(server: &args::Server) -> Result<&'static str, Failure> {
+    let agents = connect(server).await?.agents().await?;
+    let default = agents.iter().find(|agent| agent.is_default);
+    let is_language_model = default.is_some_and(|agent| agent.model_id.starts_with(LOCAL_MODELS));
+    Ok(if is_language_model {
+        "offline: a small language model on this machine answers, and makes mistakes"
+    } else {
+        "offline: a simulator answers, not a language model; docs/local-model.md tells how to have \
+         one"
+    })
 }
 
 /// The address that the server announces, or what it says instead.
