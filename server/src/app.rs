@@ -95,9 +95,10 @@ pub async fn start(config: Config) -> Result<Server, Error> {
             (Some(simulator), bedrock)
         }
     };
-    let store = Store::open(config.store).await?;
-    // Before anything is taken up: a process that cannot listen leaves all to one that can.
+    // Before anything is taken up: a process that cannot listen leaves all to one that can, which
+    // has the store most of the time.
     let listener = Listener::bind(config.listen).await?;
+    let store = Store::open(config.store).await?;
     let bedrock = Bedrock::connect(bedrock).await;
     let tools = config.tools;
     let agents = Arc::new(config.agents.serving(|id| tools.contains_key(id)));

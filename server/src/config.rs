@@ -243,7 +243,8 @@ impl TryFrom<Args> for Config {
 }
 
 impl Config {
-    /// Logs what is in force; prompts and credentials are not part of it.
+    /// Logs what is in force, the bounds at level `debug`; prompts and credentials are not part of
+    /// it.
     pub fn log(&self) {
         let agents: Vec<_> = self
             .agents
@@ -259,21 +260,25 @@ impl Config {
         tracing::info!(
             listen = %self.listen,
             ?agents,
-            tools = ?self.tools,
-            budgets = ?self.budgets,
             default_agent = self.agents.default_agent().id,
             offline = self.offline.is_some(),
             region = self.bedrock.region,
             profile = self.bedrock.profile,
             endpoint_url = self.bedrock.endpoint_url,
-            store = ?self.store,
+            store = %self.store.place,
+            "configuration"
+        );
+        tracing::debug!(
+            tools = ?self.tools,
+            budgets = ?self.budgets,
+            max_sessions_per_tenant = self.store.max_sessions_per_tenant,
             tenants = ?self.tenants,
             transport = ?self.transport,
             sessions = ?self.sessions,
             max_message_bytes = self.max_message_bytes,
             shutdown_grace = ?self.shutdown_grace,
             telemetry = ?self.telemetry,
-            "configuration"
+            "configuration in detail"
         );
     }
 }

@@ -15,7 +15,7 @@ mod rows;
 mod sqlite;
 
 use std::{
-    io, panic,
+    fmt, io, panic,
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -65,6 +65,15 @@ pub enum Place {
         /// What a power loss may cost.
         durability: Durability,
     },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::Sqlite { path, durability } => write!(f, "{} ({durability:?})", path.display()),
+        }
+    }
 }
 
 /// What a power loss may cost; a process that is killed loses nothing either way.

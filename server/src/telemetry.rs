@@ -61,12 +61,16 @@ pub enum Error {
 /// What is logged, with what is left out unless it is asked for by name.
 ///
 /// The MCP library logs what servers send at level `info`: the results of tools among it.
+/// The SDK warns of each failing source of credentials, with all that it holds, before the call
+/// that needs them says the same.
 fn directives(filter: &str) -> String {
-    if filter.contains("rmcp") {
-        filter.to_owned()
-    } else {
-        format!("{filter},rmcp=warn")
+    let mut all = filter.to_owned();
+    for (target, level) in [("rmcp", "warn"), ("aws_config", "error")] {
+        if !filter.contains(target) {
+            all.push_str(&format!(",{target}={level}"));
+        }
     }
+    all
 }
 
 /// Sends what the process logs to standard error, and panics to the log.
@@ -79,7 +83,10 @@ pub fn install(config: &Config) -> Result<(), Error> {
         .with_env_filter(EnvFilter::try_new(directives(&config.filter.0))?)
         // A file or a collector has no use for colours.
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        // Told on standard error too, and by a panic where that cannot be written: a log that is
+        // full or closed is no reason to end.
+        .log_internal_errors(false);
     match config.format {
         LogFormat::Text => logger.finish().try_init()?,
         LogFormat::Json => logger.json().flatten_event(true).finish().try_init()?,

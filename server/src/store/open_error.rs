@@ -19,7 +19,10 @@ pub struct OpenError {
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// Another process, or another part of this one, has it open as its store.
-    #[error("it is in use by another process")]
+    #[error(
+        "it is in use by another process, perhaps another taiwa-server: stop that, or give this \
+         one --store sqlite:FILE with a file of its own, or --store memory"
+    )]
     InUse,
     /// Its tables are of a later version.
     #[error(

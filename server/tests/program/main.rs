@@ -83,7 +83,11 @@ fn flags_win_over_variables_and_those_over_the_file_of_variables() {
             .env("TAIWA_MAX_CONNECTIONS", "2")
             .args(["--max-connections=3"]),
     );
-    let configuration = server.configuration.to_string();
+    let configuration = server
+        .configuration
+        .each_ref()
+        .map(Value::to_string)
+        .concat();
     for part in [
         r#""offline":true"#,
         "max_sessions: 2,",
@@ -106,9 +110,43 @@ fn the_log_of_the_configuration_holds_no_prompt() {
     )
     .unwrap();
     let server = Server::start(command().args(["--offline", "--config"]).arg(&file));
-    let configuration = server.configuration.to_string();
+    let configuration = server
+        .configuration
+        .each_ref()
+        .map(Value::to_string)
+        .concat();
     assert!(configuration.contains("a=m"), "{configuration}");
     assert!(!configuration.contains("tell nobody"), "{configuration}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    for format in ["text", "json"] {
+        let full = fs::File::create("/dev/full").unwrap();
+        let (closed, unheard) = std::io::pipe().unwrap();
+        drop(closed);
+        for log in [Stdio::from(full), Stdio::from(unheard)] {
+            let mut child = command()
+                .args(["--offline", "--store=memory", "--listen=127.0.0.1:0"])
+                .arg(format!("--log-format={format}"))
+                .stdout(Stdio::piped())
+                .stderr(log)
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            let mut stdout = BufReader::new(child.stdout.take().unwrap());
+            stdout.read_line(&mut line).unwrap();
+            assert!(line.starts_with("listening on "), "{format}: {line:?}");
+            let mut server = Server {
+                child,
+                log: None,
+                configuration: Default::default(),
+                address: line.trim().rsplit_once('/').unwrap().1.parse().unwrap(),
+            };
+            server.signal("TERM");
+            assert_eq!(server.ended().code(), Some(0), "{format}");
+        }
+    }
 }
 
 #[test]
@@ -158,8 +196,9 @@ fn command() -> Command {
 /// A server that listens, and is killed when dropped.
 struct Server {
     child: Child,
-    log: BufReader<ChildStderr>,
-    configuration: Value,
+    log: Option<BufReader<ChildStderr>>,
+    /// What it said of its configuration, in detail too.
+    configuration: [Value; 2],
     address: SocketAddr,
 }
 
@@ -167,6 +206,7 @@ impl Server {
     fn start(command: &mut Command) -> Self {
         let mut child = command
             .args(["--listen=127.0.0.1:0", "--log-format=json"])
+            .arg("--log=info,taiwa_server::config=debug")
             .env("TAIWA_STORE", "memory")
             .stderr(Stdio::piped())
             .spawn()
@@ -175,11 +215,12 @@ impl Server {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Self {
             child,
-            log,
-            configuration: Value::Null,
+            log: Some(log),
+            configuration: Default::default(),
             address,
         };
-        server.configuration = server.wait_for("configuration");
+        server.configuration =
+            ["configuration", "configuration in detail"].map(|said| server.wait_for(said));
         let listening = server.wait_for("listening");
         server.address = listening["address"].as_str().unwrap().parse().unwrap();
         server
@@ -188,7 +229,8 @@ impl Server {
     /// Reads the log up to a message.
     fn wait_for(&mut self, message: &str) -> Value {
         let mut line = String::new();
-        while self.log.read_line(&mut line).unwrap() > 0 {
+        let log = self.log.as_mut().unwrap();
+        while log.read_line(&mut line).unwrap() > 0 {
             if let Ok(entry) = serde_json::from_str::<Value>(&line)
                 && entry["message"] == message
             {

@@ -241,21 +241,26 @@ fn no_credentials(error: &CredentialsError) -> Failure {
         Failure::new(
             Reason::UpstreamAccessDenied,
             "this server has no AWS credentials: none in the environment, the profile, the \
-             container or the instance metadata; its operator must provide some, for example by \
-             --env-file; --offline needs no account",
+             container or the instance metadata; its operator must set AWS_PROFILE, or \
+             AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for example by --env-file; --offline needs \
+             no account",
         )
     } else if let CredentialsError::ProviderTimedOut(_) = error {
-        tracing::warn!(error = %DisplayErrorContext(error), "credentials not loaded in time");
+        tracing::warn!(
+            error = error as &dyn Error,
+            "credentials not loaded in time"
+        );
         Failure::new(
             Reason::UpstreamUnavailable,
             "this server could not load its AWS credentials in time",
         )
     } else {
-        tracing::error!(error = %DisplayErrorContext(error), "credentials not loaded");
+        tracing::error!(error = error as &dyn Error, "credentials not loaded");
         Failure::new(
             Reason::UpstreamAccessDenied,
-            "this server could not load its AWS credentials: its operator must look at its log; \
-             --offline needs no account",
+            "this server could not load its AWS credentials, and its log says why: its operator \
+             must set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or mend the role \
+             of the container or the instance; --offline needs no account",
         )
     }
 }
