@@ -72,10 +72,5 @@ fn fetched() -> Option<PathBuf> {
 
 #[cfg(not(feature = "local-model"))]
 fn read(_place: &Path) -> Result<Model, Whatever> {
-    Err(
-        "this program was built without local models; build it with \
-         `cargo build --features taiwa-server/local-model`, which needs a C++ compiler, cmake and \
-         libclang"
-            .into(),
-    )
+    Err(taiwa_simulator::local::MISSING.into())
 }

@@ -23,7 +23,8 @@ use tracing::{
 pub enum Error {
     /// The file is not there, or may not be read.
     #[error(
-        "cannot read the model {path}; fetch the usual one with `bedrock-simulator model fetch`"
+        "cannot read the model {path}; it must be a GGUF file; the usual one comes by \
+         `bedrock-simulator model fetch` or `model import FILE`, and is used where none is named"
     )]
     Read {
         /// The file of the settings.

@@ -97,6 +97,19 @@ pub enum Error {
         /// Its size when it is whole.
         size_bytes: u64,
     },
+    /// It has the name of a known model, and not its size.
+    #[error(
+        "{path} has {size_bytes} bytes where {expected} are right: it was cut short, or is another \
+         file; bring it again"
+    )]
+    WrongSize {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        size_bytes: u64,
+        /// The known model's.
+        expected: u64,
+    },
     /// It is no file of a known model.
     #[error(
         "{path} is not a model that is known here ({size_bytes} bytes, SHA-256 {sha256}); to use it \
@@ -227,6 +240,14 @@ impl Shelf {
         let mut source = File::open(file).map_err(read_error)?;
         let size_bytes = source.metadata().map_err(read_error)?.len();
         let Some(known) = KNOWN.iter().find(|known| known.size_bytes == size_bytes) else {
+            let named = KNOWN.iter().find(|known| file.ends_with(known.file));
+            if let Some(known) = named {
+                return Err(Error::WrongSize {
+                    path: file.to_owned(),
+                    size_bytes,
+                    expected: known.size_bytes,
+                });
+            }
             let sha256 = Sum::of(&mut source).map_err(read_error)?.to_string();
             return Err(Error::Unknown {
                 path: file.to_owned(),

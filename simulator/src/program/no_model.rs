@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use taiwa_simulator::Model;
+use taiwa_simulator::{Model, local::MISSING};
 
 use super::ModelCommand;
 
@@ -24,9 +24,5 @@ pub(super) async fn load(
 }
 
 fn missing() -> anyhow::Error {
-    anyhow::anyhow!(
-        "this program was built without local models; build it with \
-         `cargo build --release -p taiwa-simulator --features local-model`, which needs a C++ \
-         compiler, cmake and libclang (Debian: apt install g++ cmake libclang-dev)"
-    )
+    anyhow::anyhow!(MISSING)
 }

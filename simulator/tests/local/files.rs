@@ -261,6 +261,14 @@ fn a_known_file_is_imported_and_any_other_is_not() {
     assert!(matches!(error, shelf::Error::Read { .. }), "{error}");
     assert!(shelf.list().is_empty());
 
+    let short = folder.path().join(TINY.file);
+    fs::write(&short, "GGUF, and then nothing").unwrap();
+    let error = shelf.import(&short, |_, _| {}).unwrap_err().to_string();
+    assert!(
+        error.contains("22 bytes where 98362432 are right"),
+        "{error}"
+    );
+
     let Some(weights) = weights() else { return };
     let place = shelf.import(&weights, |_, _| {}).unwrap();
     assert_eq!(place, shelf.place(&TINY));
