@@ -230,10 +230,7 @@ impl Turn {
             Err(Exhausted::Tokens) => return Some(Ending::exhausted(StopReason::BudgetExceeded)),
             Err(Exhausted::NoPrice) => return Some(self.without_price()),
         };
-        let hold = match self.hold(ctx) {
-            Ok(hold) => hold,
-            Err(failure) => return Some(Ending::failed(failure)),
-        };
+        let hold = self.hold(ctx);
         // Only now is it sure that there is a call for it to join.
         let words = self.take_steering();
         if !words.is_empty() {

@@ -11,7 +11,7 @@ use crate::{
     message::{Block, Message},
     model::ReplyForm,
     options::OutputFormat,
-    tool::{Schema, ToolChoice, ToolResult, ToolResultBlock, ToolSpec},
+    tool::{ToolChoice, ToolResult, ToolResultBlock, ToolSpec},
 };
 
 /// Name of the tool that takes the reply, where the format has none that it can have.
@@ -38,18 +38,13 @@ pub(super) struct Hold {
 
 impl Turn {
     /// How the next model call is held to the form that the turn's options ask for.
-    ///
-    /// # Errors
-    ///
-    /// `INVALID_REQUEST` when the schema is none.
-    pub(super) fn hold(&self, ctx: &Context<'_>) -> Result<Hold, Failure> {
+    pub(super) fn hold(&self, ctx: &Context<'_>) -> Hold {
         let Some(format) = &self.options.output else {
-            return Ok(Hold::default());
+            return Hold::default();
         };
         if self.reply_form(ctx) == ReplyForm::Native {
-            return Ok(Hold::default());
+            return Hold::default();
         }
-        let schema = schema(format)?;
         let has_others = self.offered().next().is_some()
             || (!self.is_toolless() && !self.options.provider_tools.is_empty());
         let name = self.reply_tool(format);
@@ -64,19 +59,19 @@ impl Turn {
             "" => "the reply".to_owned(),
             description => format!("the reply: {description}"),
         };
-        Ok(Hold {
+        Hold {
             tool: Some(Arc::new(ToolSpec {
                 name,
                 description: format!(
                     "Takes {what}. Call it once, alone, when you know the reply; write no other."
                 ),
-                schema,
+                schema: format.schema.clone(),
                 strict: false,
                 timeout: None,
                 approval: None,
             })),
             choice: Some(choice),
-        })
+        }
     }
 
     pub(super) fn reply_form(&self, ctx: &Context<'_>) -> ReplyForm {
@@ -197,17 +192,11 @@ fn is_tool_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.chars().all(is_fine)
 }
 
-fn schema(format: &OutputFormat) -> Result<Schema, Failure> {
-    Schema::parse(&format.schema_json)
-        .map_err(|error| Failure::invalid("options.output.schema_json", error.to_string()))
-}
-
 /// The JSON of a reply, when it fits; else what is wrong with it.
 fn fitting(text: &str, format: &OutputFormat) -> Result<String, String> {
     let value: Value = serde_json::from_str(text.trim())
         .map_err(|error| format!("the reply is not valid JSON: {error}"))?;
-    let schema = schema(format).map_err(|failure| failure.message)?;
-    schema.check(&value).map_err(|faults| {
+    format.schema.check(&value).map_err(|faults| {
         let faults = super::tools::shortened(faults);
         format!("the reply does not fit the schema: {faults}")
     })?;

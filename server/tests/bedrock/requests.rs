@@ -253,7 +253,7 @@ async fn a_reply_is_held_to_its_form_by_the_provider_or_by_a_tool() {
         options.output = Some(OutputFormat {
             name: "answer".to_owned(),
             description: String::new(),
-            schema_json: schema.to_owned(),
+            schema: Schema::parse(schema).unwrap(),
         });
     });
     let native = sent(request.clone()).await.body;
