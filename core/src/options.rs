@@ -132,6 +132,11 @@ impl TurnOptions {
         }
     }
 
+    /// False where the caller wants no tools offered.
+    pub fn offers_tools(&self) -> bool {
+        self.tool_choice != Some(ToolChoice::Disabled)
+    }
+
     /// Finds a client tool by name.
     pub fn client_tool(&self, name: &str) -> Option<&Arc<ToolSpec>> {
         self.client_tools.iter().find(|tool| tool.name == name)

@@ -4,6 +4,7 @@ mod agents;
 mod budgets;
 mod cancels;
 mod consent;
+mod counts;
 mod reply;
 mod turns;
 
