@@ -5,6 +5,7 @@ mod budgets;
 mod cancels;
 mod consent;
 mod counts;
+mod names;
 mod reply;
 mod turns;
 

@@ -129,6 +129,8 @@ impl Feeder {
             .await?;
         let fingerprint = request_ids::fingerprint("setup", &wire);
         let setup = frame::setup(wire, &agent)?;
+        let offer = self.service.registry.toolbox().offer(&agent);
+        offer.set.check_names("setup.options", &setup.options)?;
         let (open, reader) = self.enter(&agent, setup, Some(fingerprint)).await?;
         let frame = Frame {
             id: frame_id,
