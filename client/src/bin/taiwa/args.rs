@@ -11,12 +11,13 @@ pub(crate) use tools::{Answers, Approval};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    the answer is complete
+  0    the answer is complete, or as long as its token limit lets it be
   1    something else failed; standard error says what
   2    the command line cannot be understood
   3    the server refused the request
   4    no server was reached, or it cannot take calls at present
-  5    throttled, or a limit or quota is used up
+  5    throttled, or a limit or quota is used up; what was printed is a part of
+       the answer
   6    the deadline passed
   7    the answer broke off; what was printed is a part of it
   130  interrupted
