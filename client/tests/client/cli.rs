@@ -235,6 +235,25 @@ async fn the_exit_code_says_what_kind_of_failure_it_was() {
 }
 
 #[tokio::test]
+async fn a_variable_that_is_empty_counts_as_unset() {
+    let server = Fake::default()
+        .invoke(|_| async { Ok(reply("Hello")) })
+        .start()
+        .await;
+
+    let done = command(&server, &["invoke", "hi"])
+        .env("TAIWA_RECONNECT_FOR", "")
+        .env("TAIWA_CERT_FILE", "")
+        .env("EDITOR", "")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+
+    assert_eq!(told(&done), (Some(0), "Hello\n", ""));
+}
+
+#[tokio::test]
 async fn a_refusal_is_explained_field_by_field() {
     let mut details = ErrorDetails::with_retry_info(Some(Duration::from_secs(2)));
     details.set_error_info("AGENT_NOT_FOUND", "taiwa.v1", []);

@@ -4,7 +4,9 @@ mod tools;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, builder::Resettable,
+};
 use taiwa_client::pb;
 
 pub(crate) use tools::{Answers, Approval};
@@ -37,6 +39,31 @@ pub(crate) struct Args {
     pub(crate) display: Display,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// Reads the arguments and the environment; what cannot be understood ends the program.
+    ///
+    /// A variable that is empty counts as unset: compose files set one so where nobody gave a
+    /// value. A flag's value may not be empty.
+    pub(crate) fn read() -> Self {
+        let matches = without_empty(Self::command()).get_matches();
+        Self::from_arg_matches(&matches)
+            .unwrap_or_else(|error| error.format(&mut Self::command()).exit())
+    }
+}
+
+/// Takes the variables that are empty away from their flags.
+fn without_empty(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        if value.is_some_and(|value| value.is_empty()) {
+            arg.env(Resettable::Reset)
+        } else {
+            arg
+        }
+    });
+    command.mut_subcommands(without_empty)
 }
 
 /// How the server is reached.
@@ -368,8 +395,6 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
