@@ -6,8 +6,11 @@ use taiwa::v1 as pb;
 use taiwa_core::{Agent, Failure, ModelRequest, history::History, model::Offering};
 use tokio::time::Instant;
 
-use super::{Caller, Service};
-use crate::{grpc::convert, session::handle::Handle};
+use super::Service;
+use crate::{
+    grpc::{caller::Caller, convert},
+    session::handle::Handle,
+};
 
 impl Service {
     pub(super) async fn count(
