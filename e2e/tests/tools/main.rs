@@ -6,7 +6,6 @@ mod cancels;
 mod consent;
 mod counts;
 mod names;
-mod reply;
 mod turns;
 
 use std::collections::BTreeMap;
