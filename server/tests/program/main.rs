@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::{Arg, CommandFactory as _};
 use serde_json::Value;
+use taiwa_server::config::Args;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -68,6 +70,29 @@ fn a_server_that_cannot_start_ends_with_1() {
 }
 
 #[test]
+fn a_variable_that_is_empty_counts_as_unset_and_a_flag_may_not_be_empty() {
+    let mut command = command();
+    let options = Args::command();
+    for name in options.get_arguments().filter_map(Arg::get_env) {
+        command.env(name, "");
+    }
+    let mut server = Server::start(command.arg("--offline"));
+    let configuration = server.configuration();
+    assert!(
+        configuration.contains("max_sessions: 20000,"),
+        "{configuration}"
+    );
+    server.signal("TERM");
+    assert_eq!(server.ended().code(), Some(0));
+
+    let output = self::command()
+        .args(["--offline", "--model="])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+}
+
+#[test]
 fn flags_win_over_variables_and_those_over_the_file_of_variables() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(".env");
@@ -83,11 +108,7 @@ fn flags_win_over_variables_and_those_over_the_file_of_variables() {
             .env("TAIWA_MAX_CONNECTIONS", "2")
             .args(["--max-connections=3"]),
     );
-    let configuration = server
-        .configuration
-        .each_ref()
-        .map(Value::to_string)
-        .concat();
+    let configuration = server.configuration();
     for part in [
         r#""offline":true"#,
         "max_sessions: 2,",
@@ -110,11 +131,7 @@ fn the_log_of_the_configuration_holds_no_prompt() {
     )
     .unwrap();
     let server = Server::start(command().args(["--offline", "--config"]).arg(&file));
-    let configuration = server
-        .configuration
-        .each_ref()
-        .map(Value::to_string)
-        .concat();
+    let configuration = server.configuration();
     assert!(configuration.contains("a=m"), "{configuration}");
     assert!(!configuration.contains("tell nobody"), "{configuration}");
 }
@@ -140,7 +157,7 @@ fn a_log_that_cannot_be_written_ends_nothing() {
             let mut server = Server {
                 child,
                 log: None,
-                configuration: Default::default(),
+                said: Default::default(),
                 address: line.trim().rsplit_once('/').unwrap().1.parse().unwrap(),
             };
             server.signal("TERM");
@@ -198,7 +215,7 @@ struct Server {
     child: Child,
     log: Option<BufReader<ChildStderr>>,
     /// What it said of its configuration, in detail too.
-    configuration: [Value; 2],
+    said: [Value; 2],
     address: SocketAddr,
 }
 
@@ -216,14 +233,18 @@ impl Server {
         let mut server = Self {
             child,
             log: Some(log),
-            configuration: Default::default(),
+            said: Default::default(),
             address,
         };
-        server.configuration =
+        server.said =
             ["configuration", "configuration in detail"].map(|said| server.wait_for(said));
         let listening = server.wait_for("listening");
         server.address = listening["address"].as_str().unwrap().parse().unwrap();
         server
+    }
+
+    fn configuration(&self) -> String {
+        self.said.each_ref().map(Value::to_string).concat()
     }
 
     /// Reads the log up to a message.
