@@ -2,6 +2,7 @@
 //! and with which exit code it ends.
 
 mod consent;
+mod packaging;
 mod resuming;
 mod sessions;
 #[cfg(unix)]
