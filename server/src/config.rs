@@ -26,7 +26,7 @@ use taiwa_simulator::{Model, Pace, Script};
 
 use self::file::Offered;
 pub use self::{
-    args::{Args, DurabilityLevel, LogFormat, Speed},
+    args::{Args, DEFAULT_LISTEN, DurabilityLevel, LogFormat, Speed},
     file::{Fault, FileError, ModelId},
     store::{StorePlace, StorePlaceError},
     units::{Size, Span, SpanOrZero, UnitError},

@@ -1,7 +1,7 @@
 //! The options of the process: flag, variable, default and help, each in one place.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
@@ -19,6 +19,9 @@ use super::{
 };
 use crate::{session, telemetry, transport};
 
+/// Where a server listens that is not told where: for this machine alone.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
+
 /// Serves agents on Amazon Bedrock over gRPC.
 ///
 /// Give a model, or --offline to try it without an AWS account.
@@ -27,8 +30,7 @@ use crate::{session, telemetry, transport};
 pub struct Args {
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(
-        long, env = "TAIWA_LISTEN", value_name = "ADDRESS",
-        default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+        long, env = "TAIWA_LISTEN", value_name = "ADDRESS", default_value_t = DEFAULT_LISTEN,
     )]
     pub listen: SocketAddr,
 
