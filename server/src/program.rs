@@ -77,7 +77,7 @@ struct Health {
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     address: Option<Authority>,
 
-    /// Where the server was told to listen; all addresses (0.0.0.0 and [::]) mean this machine's own.
+    /// Where the server was told to listen; an address that stands for all, as 0.0.0.0 does, means this machine's own.
     #[arg(long, env = "TAIWA_LISTEN", value_name = "ADDRESS", default_value_t = DEFAULT_LISTEN)]
     listen: SocketAddr,
 
