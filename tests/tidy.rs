@@ -14,7 +14,7 @@ const EMPTY_NAMES: [&str; 7] = [
 ];
 
 /// Who alone may name a crate: its name in code, where that is, and why nobody else.
-const FENCES: [Fence; 2] = [
+const FENCES: [Fence; 3] = [
     Fence {
         names: &["aws_sdk_bedrockruntime"],
         inside: &[
@@ -52,6 +52,11 @@ const FENCES: [Fence; 2] = [
             "fuzz/",
         ],
         reason: "errors and streams become gRPC at the edge",
+    },
+    Fence {
+        names: &["clap_complete", "clap_mangen"],
+        inside: &["cli/"],
+        reason: "the programs give completions and man pages in one way",
     },
 ];
 

@@ -25,7 +25,7 @@ use taiwa_simulator::{Model, Pace, Script};
 
 use self::file::Offered;
 pub use self::{
-    args::{Args, DurabilityLevel, LogFormat, Speed},
+    args::{Args, DEFAULT_LISTEN, DurabilityLevel, LogFormat, Speed},
     file::{Fault, FileError, ModelId},
     store::{StorePlace, StorePlaceError},
     units::{Size, Span, SpanOrZero, UnitError},
@@ -173,13 +173,14 @@ impl Config {
     /// Whatever is wrong is named by its option, or its place in a file.
     pub fn load(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
         let arguments: Vec<_> = arguments.into_iter().collect();
-        let mut args = Args::read(&arguments)?;
+        let read = || taiwa_cli::parse(arguments.iter().cloned(), |_: &Args| false);
+        let mut args = read()?;
         if let Some(path) = &args.env_file {
             dotenvy::from_path(path).map_err(|source| Error::EnvFile {
                 path: path.clone(),
                 source,
             })?;
-            args = Args::read(&arguments)?;
+            args = read()?;
         }
         args.try_into()
     }

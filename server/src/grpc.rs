@@ -7,6 +7,7 @@ mod converse;
 pub mod convert;
 mod deadline;
 mod events;
+pub mod health;
 pub mod refusals;
 pub mod request_ids;
 pub mod service;

@@ -9,6 +9,7 @@ pub mod budget;
 pub mod config;
 pub mod grpc;
 pub mod model;
+pub mod program;
 pub mod session;
 pub mod shutdown;
 pub mod store;

@@ -1,48 +1,38 @@
 //! `taiwa-server`: the server as a program.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context;
 use taiwa_server::{
     app,
     config::{self, Config},
+    grpc::health::Check,
+    program::{self, EXIT_CODES, INTERRUPTED, Task, USAGE},
     shutdown::Signals,
     telemetry,
 };
 
-/// What shells and service managers know as wrong usage: `EX_USAGE` of sysexits.h.
-const USAGE: u8 = 64;
-
-/// What shells tell of a program that an interrupt ended: 128 and the number of SIGINT.
-const INTERRUPTED: u8 = 130;
-
 fn main() -> ExitCode {
-    let config = match Config::load(std::env::args_os()) {
-        Ok(config) => config,
-        Err(config::Error::Arguments(error)) => {
-            // Nobody is left to be told that standard error is closed.
-            let _ = error.print();
-            return if error.use_stderr() {
-                USAGE.into()
-            } else {
-                ExitCode::SUCCESS
-            };
-        }
+    let done = match Task::read(std::env::args_os()) {
+        Ok(Task::Serve(config)) => serve(*config),
+        Ok(Task::CheckHealth(check)) => check_health(check),
+        Ok(Task::Packaging(packaging)) => packaging
+            .run(program::command(), EXIT_CODES)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
+        Err(config::Error::Arguments(error)) => return program::tell(&error),
         Err(error) => {
-            eprintln!("error: {:#}", anyhow::Error::from(error));
+            eprintln!("error: {}", taiwa_cli::chain(&error));
             return USAGE.into();
         }
     };
-    match run(config) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {}", taiwa_cli::chain(error.as_ref()));
+        ExitCode::FAILURE
+    })
 }
 
-fn run(config: Config) -> anyhow::Result<ExitCode> {
+fn serve(config: Config) -> anyhow::Result<ExitCode> {
     telemetry::install(&config.telemetry)?;
     config.log();
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
@@ -56,4 +46,17 @@ fn run(config: Config) -> anyhow::Result<ExitCode> {
     // What still runs after a second signal is not waited for.
     runtime.shutdown_background();
     code
+}
+
+fn check_health(check: Check) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let asked = runtime.block_on(check.ask());
+    // A name that is still looked up is not waited for.
+    runtime.shutdown_background();
+    asked?;
+    // Where nobody reads it, the exit code says it too.
+    let _ = writeln!(std::io::stdout(), "SERVING");
+    Ok(ExitCode::SUCCESS)
 }

@@ -14,18 +14,25 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, builder::Resettable,
-};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use taiwa_cli::{ExitCodes, Packaging};
 use taiwa_simulator::{Config, Entry, Journal, Pace, Script, Simulator};
 use tracing_subscriber::EnvFilter;
+
+/// The codes with which the program ends.
+const EXIT_CODES: ExitCodes = ExitCodes(&[
+    (0, "told to stop, or the command is done"),
+    (1, "could not start, or the command failed"),
+    (2, "the command line cannot be understood"),
+]);
 
 /// Speaks Amazon Bedrock Runtime over HTTP, with no account and no model behind it.
 #[derive(Debug, Parser)]
 #[command(
     name = "bedrock-simulator",
     version,
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    after_help = EXIT_CODES.help()
 )]
 struct Args {
     #[command(subcommand)]
@@ -77,30 +84,13 @@ struct Args {
     model_threads: Option<NonZeroUsize>,
 }
 
-impl Args {
-    /// Reads the arguments and the environment; what cannot be understood ends the program.
-    ///
-    /// A variable that is empty counts as unset: compose files set one so where nobody gave a
-    /// value. A flag's value may not be empty.
-    fn read() -> Self {
-        let command = Self::command().mut_args(|arg| {
-            let value = arg.get_env().and_then(std::env::var_os);
-            if value.is_some_and(|value| value.is_empty()) {
-                arg.env(Resettable::Reset)
-            } else {
-                arg
-            }
-        });
-        Self::from_arg_matches(&command.get_matches())
-            .unwrap_or_else(|error| error.format(&mut Self::command()).exit())
-    }
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Brings and lists language models that run on this machine.
     #[command(subcommand)]
     Model(ModelCommand),
+    #[command(flatten)]
+    Packaging(Packaging),
 }
 
 #[derive(Debug, Subcommand)]
@@ -145,9 +135,14 @@ async fn run() -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    let args = Args::read();
-    if let Some(Command::Model(command)) = args.command {
-        return model::run(command).await;
+    let args: Args = taiwa_cli::parse(std::env::args_os(), |args: &Args| args.command.is_some())
+        .unwrap_or_else(|error| error.exit());
+    match args.command {
+        Some(Command::Model(command)) => return model::run(command).await,
+        Some(Command::Packaging(packaging)) => {
+            return Ok(packaging.run(Args::command(), EXIT_CODES)?);
+        }
+        None => {}
     }
 
     let script = match &args.scenario {

@@ -3,6 +3,7 @@
 
 mod consent;
 mod limits;
+mod packaging;
 mod resuming;
 mod sessions;
 #[cfg(unix)]

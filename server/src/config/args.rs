@@ -1,16 +1,15 @@
 //! The options of the process: flag, variable, default and help, each in one place.
 
 use std::{
-    ffi::OsString,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
 };
 
 use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
-    builder::{BoolishValueParser, NonEmptyStringValueParser, Resettable},
+    Parser, ValueEnum,
+    builder::{BoolishValueParser, NonEmptyStringValueParser},
 };
 
 use super::{
@@ -20,6 +19,9 @@ use super::{
 };
 use crate::{session, telemetry, transport};
 
+/// Where a server listens that is not told where: for this machine alone.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
+
 /// Serves agents on Amazon Bedrock over gRPC.
 ///
 /// Give a model, or --offline to try it without an AWS account.
@@ -28,8 +30,7 @@ use crate::{session, telemetry, transport};
 pub struct Args {
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(
-        long, env = "TAIWA_LISTEN", value_name = "ADDRESS",
-        default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+        long, env = "TAIWA_LISTEN", value_name = "ADDRESS", default_value_t = DEFAULT_LISTEN,
     )]
     pub listen: SocketAddr,
 
@@ -217,25 +218,6 @@ pub struct Args {
         default_value_t = telemetry::Filter::default(),
     )]
     pub log: telemetry::Filter,
-}
-
-impl Args {
-    /// Reads the program's arguments and the environment.
-    ///
-    /// A variable that is empty counts as unset: compose files and unit files set one so where
-    /// nobody gave a value. A flag's value may not be empty.
-    pub(super) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
-        let command = Self::command().mut_args(|arg| {
-            let value = arg.get_env().and_then(std::env::var_os);
-            if value.is_some_and(|value| value.is_empty()) {
-                arg.env(Resettable::Reset)
-            } else {
-                arg
-            }
-        });
-        let mut matches = command.try_get_matches_from(arguments)?;
-        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Self::command()))
-    }
 }
 
 /// Cadence of the simulator's answers.

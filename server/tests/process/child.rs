@@ -48,6 +48,11 @@ impl Child {
         }
     }
 
+    /// The host and port where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// Sends SIGTERM.
     pub(crate) async fn terminate(&self) {
         let kill = format!("kill -TERM {}", self.process.id().unwrap());

@@ -1,8 +1,10 @@
-//! The program as a process of its own: its memory under readers that do not read, and its end.
+//! The program as a process of its own: its memory under readers that do not
+//! read, its health as others see it, and its end.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its footing is gone")]
 
 mod child;
+mod health;
 mod memory;
 mod shutdown;
 

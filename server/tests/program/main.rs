@@ -35,13 +35,56 @@ fn wrong_usage_ends_with_64_and_help_with_0() {
             64,
             "error: --env-file: cannot use /no/such/file",
         ),
+        (
+            &["--offline", "health"],
+            64,
+            "error: the subcommand 'health' cannot be used with '--offline'",
+        ),
         (&["--version"], 0, ""),
+        (&["health", "--help"], 0, ""),
     ] {
         let output = command().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(stderr.starts_with(told), "{stderr}");
     }
+}
+
+#[test]
+fn it_gives_completions_and_man_pages_whatever_the_variables_say() {
+    let command = || {
+        let mut command = command();
+        command
+            .env("TAIWA_OFFLINE", "true")
+            .env("TAIWA_SHUTDOWN_GRACE", "soon");
+        command
+    };
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let done = command().args(["completions", shell]).output().unwrap();
+        assert!(done.status.success(), "{shell}: {done:?}");
+        let script = String::from_utf8(done.stdout).unwrap();
+        for name in ["shutdown-grace", "health", "address"] {
+            assert!(script.contains(name), "{shell} without {name}");
+        }
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let done = command().arg("man").arg(folder.path()).output().unwrap();
+
+    assert!(done.status.success(), "{done:?}");
+    assert!(done.stdout.is_empty() && done.stderr.is_empty(), "{done:?}");
+    let page = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let server = page("taiwa-server.1");
+    for part in [
+        "\\fBTAIWA_SHUTDOWN_GRACE\\fR",
+        "taiwa\\-server\\-health(1)\n",
+        ".SH \"EXIT CODES\"\n",
+        "\\fB64\\fR\n",
+    ] {
+        assert!(server.contains(part), "{part} in {server}");
+    }
+    let health = page("taiwa-server-health.1");
+    assert!(health.contains("\\-\\-timeout"), "{health}");
 }
 
 #[test]

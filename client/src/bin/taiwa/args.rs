@@ -4,34 +4,44 @@ mod tools;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, builder::Resettable,
-};
+use clap::{Parser, Subcommand, ValueEnum};
+use taiwa_cli::{ExitCodes, Packaging};
 use taiwa_client::pb;
 
 pub(crate) use tools::{Answers, Approval};
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    the answer is complete, or as long as its token limit lets it be
-  1    something else failed; standard error says what
-  2    the command line cannot be understood
-  3    the server refused the request
-  4    no server was reached, or it cannot take calls at present
-  5    throttled, or a limit or quota is used up; what was printed is a part of
-       the answer
-  6    the deadline passed
-  7    the answer broke off; what was printed is a part of it
-  130  interrupted
-  143  told to stop, while scripts were at hand for the model
-
-Standard output carries the answer alone; all else goes to standard error.";
+/// The codes with which the command ends; [`crate::failure::Exit`] names them.
+pub(crate) const EXIT_CODES: ExitCodes = ExitCodes(&[
+    (
+        0,
+        "the answer is complete, or as long as its token limit lets it be",
+    ),
+    (1, "something else failed; standard error says what"),
+    (2, "the command line cannot be understood"),
+    (3, "the server refused the request"),
+    (
+        4,
+        "no server was reached, or it cannot take calls at present",
+    ),
+    (
+        5,
+        "throttled, or a limit or quota is used up; what was printed is a part of the answer",
+    ),
+    (6, "the deadline passed"),
+    (7, "the answer broke off; what was printed is a part of it"),
+    (130, "interrupted"),
+    (
+        143,
+        "told to stop, while scripts were at hand for the model",
+    ),
+]);
 
 /// Talks to agents on a Taiwa server.
 ///
 /// Without a server at hand, `--offline` starts one for the command that needs no account.
+/// Standard output carries the answer alone; all else goes to standard error.
 #[derive(Debug, Parser)]
-#[command(name = "taiwa", version, after_help = EXIT_CODES)]
+#[command(name = "taiwa", version, after_help = EXIT_CODES.help())]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) server: Server,
@@ -39,31 +49,6 @@ pub(crate) struct Args {
     pub(crate) display: Display,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-impl Args {
-    /// Reads the arguments and the environment; what cannot be understood ends the program.
-    ///
-    /// A variable that is empty counts as unset: compose files set one so where nobody gave a
-    /// value. A flag's value may not be empty.
-    pub(crate) fn read() -> Self {
-        let matches = without_empty(Self::command()).get_matches();
-        Self::from_arg_matches(&matches)
-            .unwrap_or_else(|error| error.format(&mut Self::command()).exit())
-    }
-}
-
-/// Takes the variables that are empty away from their flags.
-fn without_empty(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|arg| {
-        let value = arg.get_env().and_then(std::env::var_os);
-        if value.is_some_and(|value| value.is_empty()) {
-            arg.env(Resettable::Reset)
-        } else {
-            arg
-        }
-    });
-    command.mut_subcommands(without_empty)
 }
 
 /// How the server is reached.
@@ -167,9 +152,16 @@ pub(crate) enum Command {
     Sessions(Sessions),
     /// Count the input tokens of a prompt without running it (CountTokens)
     Count(Asked),
+    #[command(flatten)]
+    Packaging(Packaging),
 }
 
 impl Command {
+    /// False for a command that needs no server.
+    pub(crate) fn asks_server(&self) -> bool {
+        !matches!(self, Self::Packaging(_))
+    }
+
     /// True for a command that another is to find the sessions of.
     pub(crate) fn keeps_sessions(&self) -> bool {
         match self {
@@ -177,7 +169,7 @@ impl Command {
             Self::Chat(chat) => chat.settings.session.is_some(),
             Self::Compare(compare) => compare.asked.settings.session.is_some(),
             Self::Sessions(_) => true,
-            Self::Agents(_) | Self::Tools(_) | Self::Count(_) => false,
+            Self::Agents(_) | Self::Tools(_) | Self::Count(_) | Self::Packaging(_) => false,
         }
     }
 }
@@ -395,6 +387,8 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{error::Error as _, io, process::ExitCode};
 
+use taiwa_cli::chain;
 use taiwa_client::{Code, Error, ServerError, pb};
 
 use crate::{offline, output::Output};
@@ -152,6 +153,12 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<taiwa_cli::Error> for Failure {
+    fn from(error: taiwa_cli::Error) -> Self {
+        Self::new(Exit::Other, chain(&error))
+    }
+}
+
 impl From<offline::Error> for Failure {
     fn from(error: offline::Error) -> Self {
         Self::new(Exit::Unavailable, error.to_string())
@@ -263,21 +270,6 @@ fn advice(reason: pb::ErrorReason, code: Code) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-/// The error with all its causes, each told once.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// The error and its innermost cause: what lies between repeats either.

@@ -25,16 +25,18 @@ mod spinner;
 mod stream;
 mod tools;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
+use clap::CommandFactory as _;
 use tokio::runtime::Runtime;
 
-use args::{Args, Command};
+use args::{Args, Command, EXIT_CODES};
 use failure::Failure;
 use output::Output;
 
 fn main() -> ExitCode {
-    let args = Args::read();
+    let args = taiwa_cli::parse(env::args_os(), |args: &Args| !args.command.asks_server())
+        .unwrap_or_else(|error| error.exit());
     let output = Output::new(&args.display);
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(mut args: Args, output: &Output) -> Result<(), Failure> {
-    let server = if args.server.offline {
+    let server = if args.server.offline && args.command.asks_server() {
         let model = args.server.offline_model.as_deref();
         Some(offline::Server::start(args.command.keeps_sessions(), model).await?)
     } else {
@@ -69,5 +71,6 @@ async fn run(mut args: Args, output: &Output) -> Result<(), Failure> {
         Command::Tools(tools) => tools::run(&args.server, tools, output).await,
         Command::Sessions(sessions) => sessions::run(&args.server, sessions, output).await,
         Command::Count(asked) => count::run(&args.server, asked, output).await,
+        Command::Packaging(packaging) => Ok(packaging.run(Args::command(), EXIT_CODES)?),
     }
 }
