@@ -345,6 +345,35 @@ async fn a_command_line_that_makes_no_sense_is_code_2() {
 }
 
 #[tokio::test]
+async fn a_flag_that_would_have_no_effect_is_code_2_and_a_variable_is_harmless() {
+    let server = Fake::default()
+        .invoke(|_| async { Ok(reply("hi")) })
+        .start()
+        .await;
+    for (arguments, flag) in [
+        (
+            &["--offline-model", "persona", "invoke", "hi"][..],
+            "--offline-model",
+        ),
+        (
+            &["invoke", "hi", "--offline", "--endpoint", "http://a"],
+            "--endpoint",
+        ),
+    ] {
+        let done = taiwa(&server, arguments, "").await;
+
+        let (code, _, said) = told(&done);
+        assert_eq!(code, Some(2), "{arguments:?} {done:?}");
+        assert!(said.contains(flag), "{arguments:?} {said}");
+    }
+
+    let mut command = command(&server, &["invoke", "hi"]);
+    let done = command.env("TAIWA_OFFLINE_MODEL", "persona").output();
+
+    assert_eq!(told(&soon(done).await.unwrap()), (Some(0), "hi\n", ""));
+}
+
+#[tokio::test]
 async fn a_reader_that_has_had_enough_is_no_failure() {
     let server = Fake::default()
         .stream(|_, events| async move {

@@ -1,5 +1,6 @@
 //! Flags and variables, each defined once.
 
+mod read;
 mod tools;
 
 use std::{path::PathBuf, time::Duration};
