@@ -4,6 +4,8 @@
 mod consent;
 mod resuming;
 mod sessions;
+#[cfg(target_os = "linux")]
+mod terminal;
 #[cfg(unix)]
 mod tools;
 
