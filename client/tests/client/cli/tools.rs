@@ -560,11 +560,26 @@ async fn tools_that_make_no_sense_are_code_2() {
         &["chat", "--tools", "/nowhere/tools.toml"],
         &["invoke", "hi", "--tool", &look, "--tool", &look],
         &["invoke", "hi", "--max-cost", "0"],
-        &["invoke", "hi", "--output-schema", "[]"],
-        &["invoke", "hi", "--output-schema", "{"],
     ] {
         let done = taiwa(&server, arguments, "").await;
         assert_eq!(done.status.code(), Some(2), "{arguments:?} {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_output_schema_that_is_none_is_code_2_and_what_looks_like_json_is_no_file() {
+    let server = Fake::default().start().await;
+    for (schema, fault) in [
+        ("[1]", "a JSON Schema is an object"),
+        ("\"x\"", "a JSON Schema is an object"),
+        ("{", "it is not JSON"),
+        ("nowhere.json", "it cannot be read"),
+    ] {
+        let done = taiwa(&server, &["invoke", "hi", "--output-schema", schema], "").await;
+
+        let (code, _, said) = told(&done);
+        assert_eq!(code, Some(2), "{schema} {done:?}");
+        assert!(said.contains(fault), "{schema} {said}");
     }
 }
 
