@@ -253,6 +253,37 @@ async fn a_refusal_is_explained_field_by_field() {
 }
 
 #[tokio::test]
+async fn advice_fits_the_reason_and_says_nothing_twice() {
+    for (reason, flags, advice) in [
+        (
+            "MODEL_NOT_FOUND",
+            &["--model", "no.such"][..],
+            "  is no.such the right model, and in the server's region? `taiwa agents` shows those \
+             in use\n",
+        ),
+        (
+            "MODEL_REJECTED_REQUEST",
+            &["--model", "no.such"],
+            "  is no.such the right model, and in the server's region? `taiwa agents` shows those \
+             in use\n",
+        ),
+        ("MODEL_NOT_FOUND", &[], ""),
+        ("INVALID_REQUEST", &["--model", "no.such"], ""),
+        // The server may have no credentials, or no region: it says what its operator must do.
+        ("UPSTREAM_ACCESS_DENIED", &[], ""),
+    ] {
+        let details = ErrorDetails::with_error_info(reason, "taiwa.v1", []);
+        let status = Status::with_error_details(Code::FailedPrecondition, "no", details);
+        let server = refusing(status).await;
+
+        let done = taiwa(&server, &[&["invoke", "hi"], flags].concat(), "").await;
+
+        let said = format!("taiwa: no ({reason})\n{advice}");
+        assert_eq!(told(&done), (Some(3), "", said.as_str()), "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_run_is_code_4_and_the_way_out_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

@@ -153,6 +153,17 @@ impl Command {
             Self::Agents(_) | Self::Tools(_) | Self::Count(_) => false,
         }
     }
+
+    /// The model that the user asked for, where the command has one.
+    pub(crate) fn named_model(&self) -> Option<&str> {
+        let settings = match self {
+            Self::Invoke(turn) | Self::Stream(turn) => &turn.asked.settings,
+            Self::Chat(chat) => &chat.settings,
+            Self::Compare(Compare { asked }) | Self::Count(asked) => &asked.settings,
+            Self::Agents(_) | Self::Tools(_) | Self::Sessions(_) => return None,
+        };
+        settings.model.as_deref()
+    }
 }
 
 /// A turn, and what the command does for it.

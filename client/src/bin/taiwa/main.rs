@@ -36,6 +36,7 @@ use output::Output;
 fn main() -> ExitCode {
     let args = Args::read();
     let output = Output::new(&args.display);
+    let model_id = args.command.named_model().map(str::to_owned);
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::from(error).report(&output),
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(&output),
+        Err(failure) => failure.with_model(model_id.as_deref()).report(&output),
     }
 }
 
