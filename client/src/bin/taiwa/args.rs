@@ -278,6 +278,10 @@ pub(crate) enum AgentsCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Tools {
     /// The agent's id [default: the server's default agent]
+    #[arg(value_name = "AGENT")]
+    pub(crate) named: Option<String>,
+    /// The agent's id, as other commands take it
+    #[arg(long, value_name = "ID", conflicts_with = "named")]
     pub(crate) agent: Option<String>,
     /// Print the JSON Schemas of their arguments too
     #[arg(long)]

@@ -462,6 +462,8 @@ async fn tools_of_an_agent_are_listed() {
     let schemas = taiwa(&server, &["tools", "helper", "--schema"], "").await;
     let json = taiwa(&server, &["tools", "--json"], "").await;
     let none = taiwa(&server, &["tools", "bare"], "").await;
+    let flag = taiwa(&server, &["tools", "--agent", "bare"], "").await;
+    let both = taiwa(&server, &["tools", "helper", "--agent", "bare"], "").await;
 
     let said = "pay     server  asks always          Pays.\n\
                 search  server  runs without asking  Searches.\n";
@@ -478,7 +480,10 @@ async fn tools_of_an_agent_are_listed() {
             &r#"{"type":"object"}"#.into()
         )
     );
-    assert_eq!(told(&none), (Some(0), "", "bare has no tools of its own\n"));
+    for none in [none, flag] {
+        assert_eq!(told(&none), (Some(0), "", "bare has no tools of its own\n"));
+    }
+    assert_eq!(told(&both).0, Some(2));
 }
 
 #[tokio::test]
