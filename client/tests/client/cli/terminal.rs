@@ -12,13 +12,14 @@ use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{Winsize, tcsetwinsize},
 };
+use taiwa_client::pb;
 use tokio::{
     process::{Child, Command},
     sync::mpsc,
 };
 
-use super::{command, echo};
-use crate::fake::{Running, soon};
+use super::{command, echo, sessions::kept};
+use crate::fake::{Fake, Running, soon};
 
 #[tokio::test]
 async fn ctrl_c_between_answers_clears_the_line_or_else_ends_as_the_header_says() {
@@ -35,6 +36,28 @@ async fn ctrl_c_between_answers_clears_the_line_or_else_ends_as_the_header_says(
     terminal.until("1: whole").await;
 
     terminal.types("\x03");
+    assert!(terminal.end().await.success());
+}
+
+#[tokio::test]
+async fn sessions_are_listed_below_a_header() {
+    let server = Fake::default()
+        .list_sessions(|_| {
+            Ok(pb::ListSessionsResponse {
+                sessions: vec![kept("s1")],
+                ..Default::default()
+            })
+        })
+        .start()
+        .await;
+    let mut terminal = Terminal::start(&server, &["sessions"]);
+
+    let table = terminal.until("k=v").await.replace('\r', "");
+
+    let expected = "\
+session  agent      state    messages       updated               labels
+s1       assistant  idle        2 messages  1970-01-01T00:02:00Z  k=v";
+    assert_eq!(table.trim_end(), expected);
     assert!(terminal.end().await.success());
 }
 
