@@ -263,7 +263,7 @@ impl Chat<'_> {
 
     /// Sends a result, as [`decide`](Self::decide) does a decision.
     async fn send_result(&self, result: pb::ToolResult) -> Option<String> {
-        self.sender.as_ref()?.tool_result(result).await.ok()
+        self.sender.as_ref()?.send_tool_result(result).await.ok()
     }
 
     async fn send(&mut self, prompt: String) {
