@@ -165,8 +165,8 @@ impl Conversation {
     /// # Errors
     ///
     /// As [`send_prompt`](Self::send_prompt).
-    pub async fn tool_result(&self, result: pb::ToolResult) -> Result<String, Error> {
-        self.sender()?.tool_result(result).await
+    pub async fn send_tool_result(&self, result: pb::ToolResult) -> Result<String, Error> {
+        self.sender()?.send_tool_result(result).await
     }
 
     /// Answers an approval request, with a [`Decision`](crate::Decision) or the message itself.
@@ -228,7 +228,7 @@ impl Conversation {
     ///
     /// Tools given to [`answer_with`](Self::answer_with) stay behind: whoever
     /// holds the halves answers tool calls with [`Tools::run`] and
-    /// [`Sender::tool_result`]. The sending half is missing after
+    /// [`Sender::send_tool_result`]. The sending half is missing after
     /// [`finish`](Self::finish).
     pub fn split(self) -> (Option<Sender>, Receiver) {
         (self.sender, self.receiver)
@@ -243,5 +243,5 @@ async fn answer(sender: Option<&Sender>, result: Option<&pb::ToolResult>) -> Res
     let (Some(sender), Some(result)) = (sender, result) else {
         return Err(Error::Closed);
     };
-    sender.tool_result(result.clone()).await.map(drop)
+    sender.send_tool_result(result.clone()).await.map(drop)
 }

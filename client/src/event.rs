@@ -34,6 +34,12 @@ pub struct Event {
 
 impl Event {
     /// The piece of the reply's text, when this is one.
+    ///
+    /// A turn with tools has several texts, such as one before a call and one after its result,
+    /// and nothing stands between the last piece of one and the first of the next. Each is a block
+    /// of its own: pieces belong together while [`step_index`](Self::step_index) and
+    /// [`block_index`](Self::block_index) stay, and before the first comes
+    /// [`Payload::BlockStarted`] of kind [`Text`](pb::BlockKind::Text).
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         if let Payload::TextDelta(delta) = &self.payload {

@@ -8,46 +8,7 @@
 //! [`messages`](Client::messages) reads it.
 //!
 //! ```no_run
-//! use taiwa_client::{Client, Error, Payload, Request, Setup};
-//!
-//! #[tokio::main]
-//! async fn main() -> Result<(), Error> {
-//!     // `taiwa-server --offline` listens here.
-//!     let client = Client::connect("http://127.0.0.1:50051").await?;
-//!
-//!     // The whole answer at once.
-//!     let reply = client.invoke("Why is the sky blue?").await?;
-//!     println!("{}", reply.text);
-//!
-//!     // The same session, event by event; dropping the turn cancels it.
-//!     let request = Request::new("And at sunset?").session(&reply.result.session_id);
-//!     let mut turn = client.stream(request).await?;
-//!     while let Some(event) = turn.next().await? {
-//!         if let Some(text) = event.text() {
-//!             print!("{text}");
-//!         }
-//!     }
-//!     let usage = turn.finish().await?.usage.unwrap_or_default();
-//!     println!("\n{} tokens", usage.total_tokens);
-//!
-//!     // A conversation: speak and listen at once.
-//!     let mut conversation = client.converse(Setup::default()).await?;
-//!     conversation.send_prompt("Tell me a long story.").await?;
-//!     let mut characters = 0;
-//!     while let Some(event) = conversation.next().await? {
-//!         match &event.payload {
-//!             Payload::TextDelta(delta) => {
-//!                 characters += delta.text.len();
-//!                 if characters > 500 {
-//!                     conversation.interrupt().await?;
-//!                 }
-//!             }
-//!             Payload::TurnEnded(_) => conversation.finish(),
-//!             _ => {}
-//!         }
-//!     }
-//!     Ok(())
-//! }
+#![doc = include_str!("../examples/first.rs")]
 //! ```
 //!
 //! # What holds everywhere
@@ -72,6 +33,81 @@
 //!   try again.
 //! * **Servers may be newer.** Events that this version does not know are
 //!   skipped, and enum values that it does not know read as unspecified.
+//!
+//! # Tools that run here
+//!
+//! [`Tools`] are functions of this program that the model may call. [`Setup::tools`] declares them,
+//! and [`Conversation::answer_with`] runs them and sends their results.
+//!
+//! ```no_run
+//! # async fn ask(client: taiwa_client::Client) -> Result<(), taiwa_client::Error> {
+//! use serde_json::json;
+//! use taiwa_client::{Setup, Tools};
+//!
+//! let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+//! let about = "Tells the weather in a city.";
+//! let tools = Tools::new().add("get_weather", about, &schema, |input| async move {
+//!     let city = input["city"].as_str().ok_or("which city?")?;
+//!     Ok::<_, &str>(format!("Sunny in {city}."))
+//! });
+//!
+//! let setup = Setup::default().tools(&tools);
+//! let mut conversation = client.converse(setup).await?.answer_with(tools);
+//! conversation.send_prompt("What is the weather in Oslo?").await?;
+//! while let Some(event) = conversation.next().await? {
+//!     if let Some(result) = event.turn_ended() {
+//!         println!("{:?}", result.message);
+//!         conversation.finish();
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # When a call fails
+//!
+//! Branch on [`Error::reason`], never on the text. What [`Error::is_retryable`] may be asked again
+//! as it is, after [`Error::retry_delay`] where the server gives one. A turn that fails within a
+//! conversation is no error of the call: [`pb::TurnResult::error`] has it.
+//!
+//! ```no_run
+//! # async fn ask(client: taiwa_client::Client) -> Result<(), taiwa_client::Error> {
+//! use std::time::Duration;
+//! use taiwa_client::{Request, pb::ErrorReason};
+//!
+//! let request = Request::new("Where were we?").session("ada");
+//! let mut tries = 0;
+//! let reply = loop {
+//!     match client.invoke(request.clone()).await {
+//!         Ok(reply) => break reply,
+//!         Err(error) if error.reason() == ErrorReason::InvalidRequest => {
+//!             for violation in error.server().iter().flat_map(|told| &told.field_violations) {
+//!                 eprintln!("{}: {}", violation.field, violation.description);
+//!             }
+//!             return Err(error);
+//!         }
+//!         Err(error) if error.is_retryable() && tries < 3 => {
+//!             tries += 1;
+//!             let delay = error.retry_delay().unwrap_or(Duration::from_secs(1));
+//!             tokio::time::sleep(delay).await;
+//!         }
+//!         Err(error) => return Err(error),
+//!     }
+//! };
+//! # let _ = reply;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # As a dependency
+//!
+//! The `taiwa` command is the feature `cli`, which is on by default; the library needs nothing of
+//! what it pulls in.
+//!
+//! ```toml
+//! taiwa-client = { path = "taiwa/client", default-features = false }
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+//! ```
 
 mod backoff;
 mod client;

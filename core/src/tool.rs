@@ -9,6 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use jsonschema::{ValidationError, error::ValidationErrorKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
 
@@ -53,8 +54,13 @@ pub enum SchemaError {
     #[error("not a JSON object")]
     NotAnObject,
     /// It is an object, but not a JSON Schema.
-    #[error("not a JSON Schema: {0}")]
-    NotASchema(String),
+    #[error("not a JSON Schema{}: {fault}", at(place))]
+    NotASchema {
+        /// Where in it the fault is, as a JSON Pointer; empty for the whole.
+        place: String,
+        /// What is wrong there.
+        fault: String,
+    },
 }
 
 impl Schema {
@@ -71,8 +77,13 @@ impl Schema {
         if !value.is_object() {
             return Err(SchemaError::NotAnObject);
         }
-        let validator = jsonschema::validator_for(&value)
-            .map_err(|error| SchemaError::NotASchema(error.to_string()))?;
+        let validator = jsonschema::validator_for(&value).map_err(|error| {
+            let error = innermost(&error);
+            SchemaError::NotASchema {
+                place: error.instance_path().as_str().to_owned(),
+                fault: error.to_string(),
+            }
+        })?;
         Ok(Self {
             text: text.into(),
             validator: Arc::new(validator),
@@ -131,6 +142,31 @@ impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Schema").field(&self.text).finish()
     }
+}
+
+fn at(place: &str) -> String {
+    match place {
+        "" => String::new(),
+        place => format!(", at {place}"),
+    }
+}
+
+/// The fault behind one of which is only told that no alternative fits: the deepest, or the first
+/// of those.
+fn innermost<'a>(error: &'a ValidationError<'a>) -> &'a ValidationError<'a> {
+    let ValidationErrorKind::AnyOf { context } = error.kind() else {
+        return error;
+    };
+    let depth = |error: &ValidationError<'_>| error.instance_path().into_iter().count();
+    let faults = context.iter().flatten().map(innermost);
+    let deepest = faults.reduce(|first, other| {
+        if depth(other) > depth(first) {
+            other
+        } else {
+            first
+        }
+    });
+    deepest.unwrap_or(error)
 }
 
 /// How the model may choose among tools.
@@ -342,6 +378,37 @@ impl ToolResultBlock {
             Self::Document(document) => document.size_bytes(),
             Self::Video(video) => video.source.size_bytes(),
             Self::SearchResult(result) => result.size_bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_schema_is_told_once_and_where() {
+        for (text, told) in [
+            (
+                r#"{"type":"objekt"}"#,
+                r#"not a JSON Schema, at /type: "objekt" is not one of "array", "boolean" or 5 other candidates"#,
+            ),
+            (
+                r#"{"properties":{"n":{"minimum":"zero"}}}"#,
+                r#"not a JSON Schema, at /properties/n/minimum: "zero" is not of type "number""#,
+            ),
+            (
+                r#"{"$schema":"http://json-schema.org/draft-07/schema#","items":{"type":"text"}}"#,
+                r#"not a JSON Schema, at /items/type: "text" is not one of "array", "boolean" or 5 other candidates"#,
+            ),
+            ("[1]", "not a JSON object"),
+            (
+                "{",
+                "not valid JSON: EOF while parsing an object at line 1 column 1",
+            ),
+        ] {
+            let error = Schema::parse(text).unwrap_err();
+            assert_eq!(error.to_string(), told, "{text}");
         }
     }
 }

@@ -68,6 +68,8 @@ pub struct Output {
 }
 
 /// Why a call gave no output, in words that a model can act on.
+///
+/// A text alone is [`Failed`](Self::Failed): `Err("there is no such city".into())`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It did not run, or ran and failed: what it did is known.
@@ -76,6 +78,18 @@ pub enum Error {
     /// It was started, and whether it took effect is not known.
     #[error("{0}")]
     Unknown(String),
+}
+
+impl From<&str> for Error {
+    fn from(text: &str) -> Self {
+        Self::Failed(text.to_owned())
+    }
+}
+
+impl From<String> for Error {
+    fn from(text: String) -> Self {
+        Self::Failed(text)
+    }
 }
 
 /// Takes what a tool says while it runs.

@@ -19,6 +19,25 @@ pub struct Function {
 impl Function {
     /// Makes a tool of a name, a description, the JSON Schema of its input, and what it does.
     ///
+    /// ```
+    /// use taiwa_tools::{Function, Output};
+    ///
+    /// let schema = r#"{
+    ///     "type": "object",
+    ///     "properties": { "article": { "type": "string" } },
+    ///     "required": ["article"]
+    /// }"#;
+    /// let stock = Function::new("get_stock", "Counts an article.", schema, |call| async move {
+    ///     match call.input["article"].as_str() {
+    ///         Some("spoon") => Ok(Output::text("12")),
+    ///         Some(other) => Err(format!("there is no article {other}").into()),
+    ///         None => Err("which article?".into()),
+    ///     }
+    /// })?;
+    /// # let _ = stock;
+    /// # Ok::<_, taiwa_core::tool::SchemaError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the schema is none.

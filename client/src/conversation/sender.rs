@@ -75,7 +75,7 @@ impl Sender {
     /// # Errors
     ///
     /// As [`send_prompt`](Self::send_prompt).
-    pub async fn tool_result(&self, result: pb::ToolResult) -> Result<String, Error> {
+    pub async fn send_tool_result(&self, result: pb::ToolResult) -> Result<String, Error> {
         self.send(Frame::ToolResult(result)).await
     }
 

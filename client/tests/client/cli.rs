@@ -6,6 +6,8 @@ mod limits;
 mod packaging;
 mod resuming;
 mod sessions;
+#[cfg(target_os = "linux")]
+mod terminal;
 #[cfg(unix)]
 mod tools;
 
@@ -272,6 +274,37 @@ async fn a_refusal_is_explained_field_by_field() {
 }
 
 #[tokio::test]
+async fn advice_fits_the_reason_and_says_nothing_twice() {
+    for (reason, flags, advice) in [
+        (
+            "MODEL_NOT_FOUND",
+            &["--model", "no.such"][..],
+            "  is no.such the right model, and in the server's region? `taiwa agents` shows those \
+             in use\n",
+        ),
+        (
+            "MODEL_REJECTED_REQUEST",
+            &["--model", "no.such"],
+            "  is no.such the right model, and in the server's region? `taiwa agents` shows those \
+             in use\n",
+        ),
+        ("MODEL_NOT_FOUND", &[], ""),
+        ("INVALID_REQUEST", &["--model", "no.such"], ""),
+        // The server may have no credentials, or no region: it says what its operator must do.
+        ("UPSTREAM_ACCESS_DENIED", &[], ""),
+    ] {
+        let details = ErrorDetails::with_error_info(reason, "taiwa.v1", []);
+        let status = Status::with_error_details(Code::FailedPrecondition, "no", details);
+        let server = refusing(status).await;
+
+        let done = taiwa(&server, &[&["invoke", "hi"], flags].concat(), "").await;
+
+        let said = format!("taiwa: no ({reason})\n{advice}");
+        assert_eq!(told(&done), (Some(3), "", said.as_str()), "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_run_is_code_4_and_the_way_out_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -363,6 +396,35 @@ async fn a_command_line_that_makes_no_sense_is_code_2() {
         let done = taiwa(&server, arguments, "").await;
         assert_eq!(done.status.code(), Some(2), "{arguments:?} {done:?}");
     }
+}
+
+#[tokio::test]
+async fn a_flag_that_would_have_no_effect_is_code_2_and_a_variable_is_harmless() {
+    let server = Fake::default()
+        .invoke(|_| async { Ok(reply("hi")) })
+        .start()
+        .await;
+    for (arguments, flag) in [
+        (
+            &["--offline-model", "persona", "invoke", "hi"][..],
+            "--offline-model",
+        ),
+        (
+            &["invoke", "hi", "--offline", "--endpoint", "http://a"],
+            "--endpoint",
+        ),
+    ] {
+        let done = taiwa(&server, arguments, "").await;
+
+        let (code, _, said) = told(&done);
+        assert_eq!(code, Some(2), "{arguments:?} {done:?}");
+        assert!(said.contains(flag), "{arguments:?} {said}");
+    }
+
+    let mut command = command(&server, &["invoke", "hi"]);
+    let done = command.env("TAIWA_OFFLINE_MODEL", "persona").output();
+
+    assert_eq!(told(&soon(done).await.unwrap()), (Some(0), "hi\n", ""));
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ async fn frames_are_named_and_arrive_as_what_they_are() {
     let sent = [
         conversation.send_prompt("hi").await.unwrap(),
         conversation.send_input(input.clone()).await.unwrap(),
-        conversation.tool_result(answer.clone()).await.unwrap(),
+        conversation.send_tool_result(answer.clone()).await.unwrap(),
         conversation.interrupt().await.unwrap(),
         conversation.update(update.clone()).await.unwrap(),
     ];

@@ -52,6 +52,7 @@ async fn an_unknown_agent_is_told_by_every_call() {
         assert_eq!(told.code, Code::NotFound, "{told:?}");
         assert_eq!(told.reason, ErrorReason::AgentNotFound);
         assert_eq!(told.metadata["agent_id"], "nobody");
+        assert_eq!(told.message, "there is no agent \"nobody\"");
     }
 }
 

@@ -375,7 +375,7 @@ pub(super) fn named_agent(agents: &Agents, agent_id: &str) -> Result<Arc<Agent>,
         return Ok(Arc::clone(agents.default_agent()));
     }
     agents.find(agent_id).cloned().ok_or_else(|| {
-        let text = "there is no such agent; ListAgents names those there are";
+        let text = format!("there is no agent {agent_id:?}");
         Failure::new(Reason::AgentNotFound, text).fact("agent_id", agent_id)
     })
 }

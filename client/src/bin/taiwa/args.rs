@@ -1,5 +1,6 @@
 //! Flags and variables, each defined once.
 
+mod read;
 mod tools;
 
 use std::{path::PathBuf, time::Duration};
@@ -172,6 +173,19 @@ impl Command {
             Self::Agents(_) | Self::Tools(_) | Self::Count(_) | Self::Packaging(_) => false,
         }
     }
+
+    /// The model that the user asked for, where the command has one.
+    pub(crate) fn named_model(&self) -> Option<&str> {
+        let settings = match self {
+            Self::Invoke(turn) | Self::Stream(turn) => &turn.asked.settings,
+            Self::Chat(chat) => &chat.settings,
+            Self::Compare(Compare { asked }) | Self::Count(asked) => &asked.settings,
+            Self::Agents(_) | Self::Tools(_) | Self::Sessions(_) | Self::Packaging(_) => {
+                return None;
+            }
+        };
+        settings.model.as_deref()
+    }
 }
 
 /// A turn, and what the command does for it.
@@ -286,6 +300,10 @@ pub(crate) enum AgentsCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Tools {
     /// The agent's id [default: the server's default agent]
+    #[arg(value_name = "AGENT")]
+    pub(crate) named: Option<String>,
+    /// The agent's id, as other commands take it
+    #[arg(long, value_name = "ID", conflicts_with = "named")]
     pub(crate) agent: Option<String>,
     /// Print the JSON Schemas of their arguments too
     #[arg(long)]

@@ -25,6 +25,7 @@ pub(crate) enum Exit {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
+    reason: pb::ErrorReason,
     what: String,
     notes: Vec<String>,
 }
@@ -33,6 +34,7 @@ impl Failure {
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
         Self {
             exit,
+            reason: pb::ErrorReason::Unspecified,
             what: what.into(),
             notes: Vec::new(),
         }
@@ -119,6 +121,21 @@ impl Failure {
             self.exit = Exit::Incomplete;
         }
         self
+    }
+
+    /// Adds what to check of a model that the user named, where it may be at fault.
+    pub(crate) fn with_model(self, model_id: Option<&str>) -> Self {
+        let may_be_at_fault = matches!(
+            self.reason,
+            pb::ErrorReason::ModelNotFound | pb::ErrorReason::ModelRejectedRequest
+        );
+        match model_id {
+            Some(model_id) if may_be_at_fault => self.note(format!(
+                "is {model_id} the right model, and in the server's region? `taiwa agents` shows \
+                 those in use"
+            )),
+            _ => self,
+        }
     }
 
     /// The failure in one line, for those who go on after it.
@@ -228,6 +245,7 @@ impl From<&ServerError> for Failure {
             error.reason.wire_name().to_owned()
         };
         let mut failure = Self::new(exit, format!("{} ({reason})", error.message));
+        failure.reason = error.reason;
         for violation in &error.field_violations {
             let note = format!("{}: {}", violation.field, violation.description);
             // With one bad field the message may be that already.
@@ -261,9 +279,6 @@ fn advice(reason: pb::ErrorReason, code: Code) -> Option<&'static str> {
         }
         pb::ErrorReason::TurnInProgress => {
             Some("another turn runs in this session; wait for it, or leave --session out")
-        }
-        pb::ErrorReason::UpstreamAccessDenied => {
-            Some("the server's operator must grant it access to the model")
         }
         pb::ErrorReason::Unspecified if code == Code::Unimplemented => {
             Some("is this the address of a Taiwa server?")

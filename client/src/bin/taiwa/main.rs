@@ -25,7 +25,7 @@ mod spinner;
 mod stream;
 mod tools;
 
-use std::{env, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use tokio::runtime::Runtime;
@@ -35,9 +35,9 @@ use failure::Failure;
 use output::Output;
 
 fn main() -> ExitCode {
-    let args = taiwa_cli::parse(env::args_os(), |args: &Args| !args.command.asks_server())
-        .unwrap_or_else(|error| error.exit());
+    let args = Args::read();
     let output = Output::new(&args.display);
+    let model_id = args.command.named_model().map(str::to_owned);
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::from(error).report(&output),
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(&output),
+        Err(failure) => failure.with_model(model_id.as_deref()).report(&output),
     }
 }
 

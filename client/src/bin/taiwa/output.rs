@@ -7,7 +7,7 @@ use taiwa_client::pb;
 use crate::{
     args::{Color, Display},
     failure::Failure,
-    render::{Renderer, dim, red},
+    render::{Renderer, dim, dotted, red},
 };
 
 /// Lines longer than this are hard to read.
@@ -30,6 +30,8 @@ pub(crate) struct Output {
     pub(crate) verbose: bool,
     usage: bool,
     colored_errors: bool,
+    /// Standard error is a terminal, whose lines must not break within a word.
+    errors_on_terminal: bool,
 }
 
 impl Output {
@@ -44,6 +46,7 @@ impl Output {
             Color::Never => false,
         };
         let terminal = io::stdout().is_terminal();
+        let errors_on_terminal = io::stderr().is_terminal();
         let painted = colored(terminal);
         Self {
             json: display.json,
@@ -53,14 +56,20 @@ impl Output {
             reasoning: display.show_reasoning,
             verbose: display.verbose,
             usage: display.usage,
-            colored_errors: colored(io::stderr().is_terminal()),
+            colored_errors: colored(errors_on_terminal),
+            errors_on_terminal,
         }
     }
 
     /// Columns to render for.
     pub(crate) fn width(&self) -> usize {
+        self.columns().clamp(20, WIDEST)
+    }
+
+    /// Columns of the terminal.
+    pub(crate) fn columns(&self) -> usize {
         let (columns, _) = crossterm::terminal::size().unwrap_or((80, 24));
-        usize::from(columns).clamp(20, WIDEST)
+        columns.into()
     }
 
     /// Prints a piece of the answer as it is, at once.
@@ -104,13 +113,18 @@ impl Output {
 
     /// Says what the turn used and how it stopped, where that is of interest.
     pub(crate) fn remark_on(&self, result: &pb::TurnResult) {
-        for remark in self.remarks(result) {
+        let columns = if self.errors_on_terminal {
+            self.columns()
+        } else {
+            usize::MAX
+        };
+        for remark in self.remarks(result, columns) {
             self.remark(&remark);
         }
     }
 
-    /// The remarks after a turn.
-    pub(crate) fn remarks(&self, result: &pb::TurnResult) -> Vec<String> {
+    /// The remarks after a turn, in lines for so many columns.
+    pub(crate) fn remarks(&self, result: &pb::TurnResult, columns: usize) -> Vec<String> {
         let stop = match result.stop_reason() {
             pb::StopReason::MaxTokens => Some("the answer reached its token limit"),
             pb::StopReason::ContextWindowExceeded => Some("the model's context window is full"),
@@ -131,8 +145,11 @@ impl Output {
             | pb::StopReason::Error
             | pb::StopReason::Incomplete => None,
         };
-        let usage = self.usage.then(|| usage_line(result));
-        stop.map(str::to_owned).into_iter().chain(usage).collect()
+        let mut lines = Vec::from_iter(stop.map(str::to_owned));
+        if self.usage {
+            lines.extend(dotted(&usage(result), columns));
+        }
+        lines
     }
 
     /// Says what failed, and below it what to do.
@@ -155,10 +172,11 @@ impl Output {
     }
 }
 
-fn usage_line(result: &pb::TurnResult) -> String {
+/// What a turn used, part by part.
+fn usage(result: &pb::TurnResult) -> Vec<String> {
     let usage = result.usage.clone().unwrap_or_default();
     let mut parts = vec![format!(
-        "{} in, {} out{}",
+        "tokens: {} in, {} out{}",
         usage.input_tokens,
         usage.output_tokens,
         if usage.estimated { " (estimated)" } else { "" }
@@ -184,11 +202,8 @@ fn usage_line(result: &pb::TurnResult) -> String {
     if !result.model_id.is_empty() {
         parts.push(result.model_id.clone());
     }
-    format!(
-        "tokens: {} · session {}",
-        parts.join(" · "),
-        result.session_id
-    )
+    parts.push(format!("session {}", result.session_id));
+    parts
 }
 
 /// An amount to the hundredth of a cent, or finer where that would be nothing.

@@ -5,7 +5,7 @@ mod markdown;
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 
-pub(crate) use inline::{DIM, Piece, bold, dim, padded, red, wrap};
+pub(crate) use inline::{DIM, Piece, bold, dim, dotted, padded, red, wrap};
 
 /// An answer in Markdown, of which a part may still be missing.
 ///

@@ -35,7 +35,8 @@ pub(crate) async fn run(
         Some(SessionsCommand::Delete { ids }) => {
             for id in ids {
                 client.delete_session(&id).await?;
-                output.remark(&format!("deleted {id}"));
+                // The server does not tell which, so that deleting twice is as good as once.
+                output.remark(&format!("{id} is deleted, or never was there"));
             }
             Ok(())
         }
@@ -51,7 +52,7 @@ async fn list(client: &Client, listed: Listed, output: &Output) -> Result<(), Fa
     };
     let sessions = client.sessions(request).await?;
     if !output.json {
-        return output.write(&table(&sessions, output.rendered));
+        return output.write(&table(&sessions, output.terminal, output.rendered));
     }
     let json = Json::new()?;
     let lines: Result<String, _> = sessions
@@ -96,13 +97,15 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     })
 }
 
-fn table(sessions: &[pb::Session], painted: bool) -> String {
-    let widest = |text: fn(&pb::Session) -> &str| {
+/// A line for each session; on a terminal below a header, which a script would take for one.
+fn table(sessions: &[pb::Session], on_terminal: bool, painted: bool) -> String {
+    let widest = |title: &str, text: fn(&pb::Session) -> &str| {
         let widths = sessions.iter().map(|session| text(session).width());
-        widths.max().unwrap_or(0)
+        let title = on_terminal.then_some(title.width());
+        widths.chain(title).max().unwrap_or(0)
     };
-    let ids = widest(|session| &session.session_id);
-    let agents = widest(|session| &session.agent_id);
+    let ids = widest("session", |session| &session.session_id);
+    let agents = widest("agent", |session| &session.agent_id);
     let row = |session: &pb::Session| {
         let id = padded(&session.session_id, ids);
         let agent = padded(&session.agent_id, agents);
@@ -120,7 +123,14 @@ fn table(sessions: &[pb::Session], painted: bool) -> String {
         };
         format!("{}\n", line.trim_end())
     };
-    sessions.iter().map(row).collect()
+    let rows: String = sessions.iter().map(row).collect();
+    if rows.is_empty() || !on_terminal {
+        return rows;
+    }
+    let (id, agent) = (padded("session", ids), padded("agent", agents));
+    let header = format!("{id}  {agent}  state    messages       updated               labels");
+    let header = if painted { dim(&header) } else { header };
+    format!("{header}\n{rows}")
 }
 
 fn description(session: &pb::Session, painted: bool) -> String {

@@ -15,7 +15,7 @@ use crate::{
 
 pub(crate) async fn run(server: &Server, tools: Tools, output: &Output) -> Result<(), Failure> {
     let client = connect(server).await?;
-    let agent_id = match tools.agent {
+    let agent_id = match tools.named.or(tools.agent) {
         Some(agent_id) => agent_id,
         None => default_agent(&client).await?,
     };

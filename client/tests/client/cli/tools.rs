@@ -462,6 +462,8 @@ async fn tools_of_an_agent_are_listed() {
     let schemas = taiwa(&server, &["tools", "helper", "--schema"], "").await;
     let json = taiwa(&server, &["tools", "--json"], "").await;
     let none = taiwa(&server, &["tools", "bare"], "").await;
+    let flag = taiwa(&server, &["tools", "--agent", "bare"], "").await;
+    let both = taiwa(&server, &["tools", "helper", "--agent", "bare"], "").await;
 
     let said = "pay     server  asks always          Pays.\n\
                 search  server  runs without asking  Searches.\n";
@@ -478,7 +480,10 @@ async fn tools_of_an_agent_are_listed() {
             &r#"{"type":"object"}"#.into()
         )
     );
-    assert_eq!(told(&none), (Some(0), "", "bare has no tools of its own\n"));
+    for none in [none, flag] {
+        assert_eq!(told(&none), (Some(0), "", "bare has no tools of its own\n"));
+    }
+    assert_eq!(told(&both).0, Some(2));
 }
 
 #[tokio::test]
@@ -560,11 +565,26 @@ async fn tools_that_make_no_sense_are_code_2() {
         &["chat", "--tools", "/nowhere/tools.toml"],
         &["invoke", "hi", "--tool", &look, "--tool", &look],
         &["invoke", "hi", "--max-cost", "0"],
-        &["invoke", "hi", "--output-schema", "[]"],
-        &["invoke", "hi", "--output-schema", "{"],
     ] {
         let done = taiwa(&server, arguments, "").await;
         assert_eq!(done.status.code(), Some(2), "{arguments:?} {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_output_schema_that_is_none_is_code_2_and_what_looks_like_json_is_no_file() {
+    let server = Fake::default().start().await;
+    for (schema, fault) in [
+        ("[1]", "a JSON Schema is an object"),
+        ("\"x\"", "a JSON Schema is an object"),
+        ("{", "it is not JSON"),
+        ("nowhere.json", "it cannot be read"),
+    ] {
+        let done = taiwa(&server, &["invoke", "hi", "--output-schema", schema], "").await;
+
+        let (code, _, said) = told(&done);
+        assert_eq!(code, Some(2), "{schema} {done:?}");
+        assert!(said.contains(fault), "{schema} {said}");
     }
 }
 

@@ -494,7 +494,7 @@ fn faults_of_tools_are_told_with_their_place() {
           |            ^^^^^^^^^^^^^^^^^^^^^^^^^^
         must be "never", "always" or { when = SCHEMA }
 
-        line 5, column 12: approval must have a JSON Schema of the input in when: not a JSON Schema: "thing" is not valid under any of the schemas listed in the 'anyOf' keyword
+        line 5, column 12: approval has a when that is not a JSON Schema, at /type: "thing" is not one of "array", "boolean" or 5 other candidates
 
         line 5, column 12: approval must hold what JSON can say: no dates
 

@@ -223,7 +223,7 @@ impl Context<'_> {
         Schema::parse(&schema.to_string())
             .map(Approval::When)
             .map_err(|error| {
-                let problem = format!("must have a JSON Schema of the input in when: {error}");
+                let problem = format!("has a when that is {error}");
                 self.fault("approval", place, problem)
             })
     }

@@ -215,7 +215,7 @@ pub(super) fn schema(text: &str, violations: &mut Violations) -> Option<Schema> 
     match Schema::parse(text) {
         Ok(schema) => Some(schema),
         Err(error) => {
-            violations.refuse(format!("must be a JSON Schema: {error}"));
+            violations.refuse(error.to_string());
             None
         }
     }

@@ -135,9 +135,15 @@ async fn an_end_is_told_as_the_tool_says_it() {
     );
     assert_eq!(outcome.usage, Some(usage));
 
-    let failed = work(|_| async { Err(Error::Failed("not there".to_owned())) });
-    let outcome = outcome_of(failed).await;
-    assert_eq!((outcome.end, text(&outcome)), (RunEnd::Failed, "not there"));
+    let shapes: [fn() -> Error; 3] = [
+        || Error::Failed("not there".to_owned()),
+        || "not there".into(),
+        || "not there".to_owned().into(),
+    ];
+    for error in shapes {
+        let outcome = outcome_of(work(move |_| async move { Err(error()) })).await;
+        assert_eq!((outcome.end, text(&outcome)), (RunEnd::Failed, "not there"));
+    }
 
     let unknown = work(|_| async { Err(Error::Unknown("it broke off".to_owned())) });
     let outcome = outcome_of(unknown).await;

@@ -58,7 +58,8 @@ impl Approval {
 
 /// The schema of an answer: JSON itself, or a file that holds it.
 pub(super) fn output_schema(text: &str) -> Result<String, String> {
-    let schema = if text.trim_start().starts_with('{') {
+    // A schema that was written in a wrong way is no name of a file.
+    let schema = if text.trim_start().starts_with(['{', '[', '"']) {
         text.to_owned()
     } else {
         std::fs::read_to_string(text).map_err(|error| format!("it cannot be read: {error}"))?

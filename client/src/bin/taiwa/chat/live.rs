@@ -20,7 +20,7 @@ use crate::{
     consent::Step,
     failure::Failure,
     output::Output,
-    render::{bold, dim, red},
+    render::{bold, dim, dotted, red},
     screen::Screen,
 };
 
@@ -31,7 +31,12 @@ use super::{
     transcript::Transcript,
 };
 
-const HELP: &str = "Enter sends · Alt-Enter breaks the line · Ctrl-C interrupts · Ctrl-D ends";
+const HELP: [&str; 4] = [
+    "Enter sends",
+    "Alt-Enter breaks the line",
+    "Ctrl-C stops the answer, else clears the line or ends",
+    "Ctrl-D ends",
+];
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 
 pub(super) async fn run(
@@ -41,11 +46,17 @@ pub(super) async fn run(
     output: &Output,
 ) -> Result<(), Failure> {
     let session = conversation.session();
-    let greeting = format!("{} · session {}", session.agent_id, session.session_id);
+    let greeting = [
+        session.agent_id.clone(),
+        format!("session {}", session.session_id),
+    ];
     let mut transcript = Transcript::new(output);
-    for line in [dim(&greeting), dim(HELP), String::new()] {
-        transcript.say(line);
+    for parts in [&greeting[..], &HELP.map(str::to_owned)] {
+        for line in dotted(parts, output.columns()) {
+            transcript.say(dim(&line));
+        }
     }
+    transcript.say(String::new());
     for line in &aside.recap {
         transcript.say(dim(line));
     }
@@ -252,7 +263,7 @@ impl Chat<'_> {
 
     /// Sends a result, as [`decide`](Self::decide) does a decision.
     async fn send_result(&self, result: pb::ToolResult) -> Option<String> {
-        self.sender.as_ref()?.tool_result(result).await.ok()
+        self.sender.as_ref()?.send_tool_result(result).await.ok()
     }
 
     async fn send(&mut self, prompt: String) {

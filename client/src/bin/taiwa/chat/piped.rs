@@ -176,7 +176,7 @@ impl Chat<'_> {
                 return Ok(());
             }
             Some(Todo::Answer(result)) => {
-                delivered(self.conversation.tool_result(result).await)?;
+                delivered(self.conversation.send_tool_result(result).await)?;
                 return Ok(());
             }
             Some(Todo::Ask) => {}
@@ -208,7 +208,7 @@ impl Chat<'_> {
 
     async fn send_script(&mut self, result: pb::ToolResult) -> Result<(), Failure> {
         let call_id = result.tool_call_id.clone();
-        if let Some(frame_id) = delivered(self.conversation.tool_result(result).await)? {
+        if let Some(frame_id) = delivered(self.conversation.send_tool_result(result).await)? {
             self.desk.sent(frame_id, Sent::Result(call_id));
         }
         Ok(())

@@ -183,7 +183,7 @@ impl<'a> Transcript<'a> {
             let interrupted = result.status() == pb::TurnStatus::Interrupted;
             self.say(if interrupted { dim(line) } else { red(line) });
         }
-        for remark in self.output.remarks(result) {
+        for remark in self.output.remarks(result, self.output.columns()) {
             self.say(dim(&remark));
         }
         self.say(String::new());

@@ -85,6 +85,26 @@ pub(crate) fn red(text: &str) -> String {
     style.paint(text)
 }
 
+/// Stands between parts of a line.
+const DOT: &str = " · ";
+
+/// Joins parts by dots into lines of at most `columns`, as long as each part
+/// fits on one; lines after the first are indented.
+pub(crate) fn dotted(parts: &[String], columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        match lines.last_mut() {
+            None => lines.push(part.clone()),
+            Some(line) if line.width() + DOT.width() + part.width() <= columns => {
+                line.push_str(DOT);
+                line.push_str(part);
+            }
+            Some(_) => lines.push(format!("  {part}")),
+        }
+    }
+    lines
+}
+
 /// Breaks styled text into painted lines of at most `width` columns, at spaces
 /// where there are any; the first begins with `first`, the others with `next`.
 pub(crate) fn wrap(pieces: &[Piece], width: usize, first: &str, next: &str) -> Vec<String> {

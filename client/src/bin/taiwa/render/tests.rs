@@ -3,7 +3,29 @@
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
-use super::Renderer;
+use super::{Renderer, dotted};
+
+#[test]
+fn a_row_of_parts_is_broken_between_them_alone() {
+    let parts = ["tokens: 7 in, 5 out", "0.52 s in all", "session s1"].map(str::to_owned);
+
+    assert_eq!(
+        dotted(&parts, usize::MAX),
+        ["tokens: 7 in, 5 out · 0.52 s in all · session s1"]
+    );
+    assert_eq!(
+        dotted(&parts, 35),
+        ["tokens: 7 in, 5 out · 0.52 s in all", "  session s1"]
+    );
+    assert_eq!(
+        dotted(&parts, 34),
+        ["tokens: 7 in, 5 out", "  0.52 s in all · session s1"]
+    );
+    assert_eq!(
+        dotted(&parts, 5),
+        ["tokens: 7 in, 5 out", "  0.52 s in all", "  session s1"]
+    );
+}
 
 #[test]
 fn a_paragraph_is_wrapped_and_its_emphasis_painted() {

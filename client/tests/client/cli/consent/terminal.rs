@@ -1,27 +1,14 @@
 //! Consent on a terminal, with keys.
 
 use std::{
-    fs::File,
-    io::{Read as _, Write as _},
-    os::fd::OwnedFd,
-    process::{ExitStatus, Stdio},
+    process::Stdio,
     time::{Duration, SystemTime},
 };
 
-use rustix::{
-    fs::{Mode, OFlags, open},
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{Winsize, tcsetwinsize},
-};
 use serde_json::json;
 use taiwa_client::{Decision, pb};
-use tokio::{
-    process::{Child, Command},
-    sync::mpsc,
-};
 
-use super::{super::command, asked, asking, pausing, pausing_for};
-use crate::fake::{Running, soon};
+use super::{super::terminal::Terminal, asked, asking, pausing, pausing_for};
 
 const CHOICES: &str =
     "[y] yes  [n] no  [a] always in this session  [d] never in this session  [e] edit";
@@ -206,94 +193,4 @@ async fn an_interrupt_of_a_question_leaves_the_turn() {
     assert_eq!(terminal.end().await.code(), Some(130));
     assert_eq!(server.requests().len(), 1);
     assert_eq!(server.cancelled(), ["t1"]);
-}
-
-/// A command on a terminal of 100 columns and 40 rows.
-struct Terminal {
-    child: Child,
-    keys: File,
-    pieces: mpsc::Receiver<String>,
-    seen: String,
-}
-
-impl Terminal {
-    fn start(server: &Running, arguments: &[&str]) -> Self {
-        Self::with(server, arguments, |_| {})
-    }
-
-    fn with(server: &Running, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Self {
-        let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&user).unwrap();
-        unlockpt(&user).unwrap();
-        let name = ptsname(&user, Vec::new()).unwrap();
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let tty = open(&*name, flags, Mode::empty()).unwrap();
-        let size = Winsize {
-            ws_row: 40,
-            ws_col: 100,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&tty, size).unwrap();
-        let end = |tty: &OwnedFd| Stdio::from(tty.try_clone().unwrap());
-        let mut command = command(server, arguments);
-        command
-            .env("NO_COLOR", "1")
-            .env_remove("EDITOR")
-            .stdin(end(&tty))
-            .stdout(end(&tty))
-            .stderr(end(&tty));
-        change(&mut command);
-        let child = command.spawn().unwrap();
-        // It holds the terminal's ends open, as the child does.
-        drop(command);
-        drop(tty);
-        let keys = File::from(user);
-        let mut screen = keys.try_clone().unwrap();
-        let (tx, pieces) = mpsc::channel(64);
-        // Ends when the command has ended, which closes the terminal.
-        std::thread::spawn(move || {
-            let mut piece = [0; 4096];
-            while let Ok(bytes) = screen.read(&mut piece) {
-                let text = String::from_utf8_lossy(&piece[..bytes]).into_owned();
-                if bytes == 0 || tx.blocking_send(text).is_err() {
-                    return;
-                }
-            }
-        });
-        Self {
-            child,
-            keys,
-            pieces,
-            seen: String::new(),
-        }
-    }
-
-    fn types(&mut self, keys: &str) {
-        self.seen.clear();
-        self.keys.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Waits until the text was drawn since keys were typed last; gives all that was drawn.
-    async fn until(&mut self, text: &str) -> String {
-        while self.seen.is_empty() || !self.seen.contains(text) {
-            self.more().await;
-        }
-        self.seen.clone()
-    }
-
-    async fn more(&mut self) {
-        let Some(piece) = soon(self.pieces.recv()).await else {
-            panic!("nothing more comes after {:?}", self.seen);
-        };
-        self.seen.push_str(&piece);
-    }
-
-    async fn end(mut self) -> ExitStatus {
-        soon(async {
-            while self.pieces.recv().await.is_some() {}
-            self.child.wait().await.unwrap()
-        })
-        .await
-    }
 }

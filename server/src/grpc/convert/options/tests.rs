@@ -196,6 +196,22 @@ fn every_setting_arrives() {
 }
 
 #[test]
+fn what_is_no_schema_is_told_once_and_where() {
+    let wire = given(|wire| {
+        let schema = r#"{"type":"objekt"}"#.to_owned();
+        wire.output = Some(pb::OutputFormat {
+            json_schema: Some(pb::output_format::JsonSchema::SchemaJson(schema)),
+            ..Default::default()
+        });
+    });
+    let failure = options(wire, &fixture::agent()).unwrap_err();
+    assert_eq!(
+        failure.message,
+        r#"options.output.schema_json: not a JSON Schema, at /type: "objekt" is not one of "array", "boolean" or 5 other candidates"#
+    );
+}
+
+#[test]
 fn schemas_that_are_typed_as_structs_arrive_as_json() {
     let wire = given(|wire| {
         let input = pb::tool_spec::Input::InputSchema(number("minProperties", 1.0));
