@@ -101,7 +101,7 @@ pub enum Error {
 ///   path of each bad field.
 /// * `MODEL_THROTTLED`, `CONCURRENCY_LIMITED`, `MODEL_NOT_READY`: wait for
 ///   [`retry_delay`](Self::retry_delay), then try again.
-/// * `UPSTREAM_ACCESS_DENIED`: the server's own credentials or model access;
+/// * `UPSTREAM_ACCESS_DENIED`: the server's own credentials, region or model access;
 ///   its operator must act.
 /// * `UNSPECIFIED`: something between client and server answered, such as a
 ///   proxy, or a server that is not Taiwa; only the code means something.
