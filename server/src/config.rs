@@ -22,6 +22,7 @@ use std::{
 use http::Uri;
 use taiwa_core::{Agent, Limits, TurnOptions, agent::SystemOverride};
 use taiwa_simulator::{Model, Pace, Script};
+use taiwa_tools::{Fixed, Tool};
 
 use self::file::Offered;
 pub use self::{
@@ -31,8 +32,13 @@ pub use self::{
     units::{Size, Span, SpanOrZero, UnitError},
 };
 use crate::{
-    agents::Agents, budget, grpc::tenant::TenantSource, model::bedrock, session,
-    store as store_config, telemetry, tools::Mount, transport,
+    agents::Agents,
+    budget,
+    grpc::tenant::TenantSource,
+    model::bedrock,
+    session, store as store_config, telemetry,
+    tools::{Mount, Origin},
+    transport,
 };
 
 /// Id of the one agent that there is without an agents file.
@@ -150,6 +156,12 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A tool for an agent that there is not.
+    #[error("there is no agent {agent_id:?} to have a tool")]
+    NoAgent {
+        /// The id that was given.
+        agent_id: String,
+    },
     /// A scenario that cannot be used.
     #[error("--offline-scenario: {} is wrong", path.display())]
     Scenario {
@@ -183,6 +195,25 @@ impl Config {
             args = read()?;
         }
         args.try_into()
+    }
+}
+
+impl Config {
+    /// Gives an agent a tool of the program's own, beside those that it has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAgent`] when no agent has this id; without an agents file there is `assistant`.
+    pub fn add_tool(&mut self, agent_id: &str, tool: impl Tool + 'static) -> Result<(), Error> {
+        if self.agents.find(agent_id).is_none() {
+            return Err(Error::NoAgent {
+                agent_id: agent_id.to_owned(),
+            });
+        }
+        let source = Fixed::new(vec![Arc::new(tool)]);
+        let mounts = self.tools.entry(agent_id.to_owned()).or_default();
+        mounts.push(Mount::new(Origin::Own(Arc::new(source))));
+        Ok(())
     }
 }
 

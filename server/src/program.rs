@@ -1,28 +1,37 @@
-//! The command line of `taiwa-server`: it serves, or does a short task beside a server that runs.
+//! The program `taiwa-server`: it serves, or does a short task beside a server that runs.
+//!
+//! Another program is the same with tools of its own: see [`run`].
 
 use std::{
+    error,
     ffi::OsString,
+    io::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process::ExitCode,
 };
+
+use anyhow::Context as _;
 
 use clap::{CommandFactory as _, Parser};
 use http::uri::Authority;
 use taiwa_cli::{ExitCodes, Packaging};
 
 use crate::{
+    app,
     config::{Args, Config, DEFAULT_LISTEN, Error, Span},
     grpc::health::Check,
+    shutdown::Signals,
+    telemetry,
 };
 
 /// What shells and service managers know as wrong usage: `EX_USAGE` of sysexits.h.
-pub const USAGE: u8 = 64;
+const USAGE: u8 = 64;
 
 /// What shells tell of a program that an interrupt ended: 128 and the number of SIGINT.
-pub const INTERRUPTED: u8 = 130;
+const INTERRUPTED: u8 = 130;
 
 /// The codes with which the program ends.
-pub const EXIT_CODES: ExitCodes = ExitCodes(&[
+const EXIT_CODES: ExitCodes = ExitCodes(&[
     (
         0,
         "stopped in order after SIGTERM or SIGINT; health: it serves",
@@ -37,7 +46,7 @@ pub const EXIT_CODES: ExitCodes = ExitCodes(&[
 
 /// What the program is asked to do.
 #[derive(Debug)]
-pub enum Task {
+enum Task {
     /// To serve until it is told to stop.
     Serve(Box<Config>),
     /// To ask another process how it is.
@@ -87,15 +96,9 @@ struct Health {
 }
 
 impl Task {
-    /// Reads the arguments of the program, and what they and the environment name.
-    ///
-    /// To be called before any thread is started, as [`Config::load`], which reads the options of a
-    /// server. A command looks at no variables but its own.
-    ///
-    /// # Errors
-    ///
-    /// Whatever is wrong is named by its option, or its place in a file.
-    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
+    /// Reads the arguments of the program, and what they and the environment name. A command looks
+    /// at no variables but its own.
+    fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
         let arguments: Vec<_> = arguments.into_iter().collect();
         let program: Program =
             taiwa_cli::parse(arguments.clone(), |it: &Program| it.command.is_some())?;
@@ -107,9 +110,73 @@ impl Task {
     }
 }
 
-/// Tells what is wrong with a command line, or the help or version that it asks for; gives the code
-/// to end with.
-pub fn tell(error: &clap::Error) -> ExitCode {
+/// Does what the arguments ask for, from the start of a process to its end; gives the code to end
+/// with.
+///
+/// `adjust` may change what the arguments, the environment and the files say, before anything is
+/// started: a program of one's own adds its tools so, by [`Config::add_tool`]. What it fails with is
+/// told as what is wrong with a file is. It is not called where nothing is to be served.
+///
+/// To be called before any thread is started, as [`Config::load`].
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    adjust: impl FnOnce(&mut Config) -> Result<(), Box<dyn error::Error + Send + Sync>>,
+) -> ExitCode {
+    let done = match Task::read(arguments) {
+        Ok(Task::Serve(mut config)) => match adjust(&mut config) {
+            Ok(()) => serve(*config),
+            Err(error) => return wrong_usage(error.as_ref()),
+        },
+        Ok(Task::CheckHealth(check)) => check_health(check),
+        Ok(Task::Packaging(packaging)) => packaging
+            .run(Program::command(), EXIT_CODES)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
+        Err(Error::Arguments(error)) => return tell(&error),
+        Err(error) => return wrong_usage(&error),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {}", taiwa_cli::chain(error.as_ref()));
+        ExitCode::FAILURE
+    })
+}
+
+fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    telemetry::install(&config.telemetry)?;
+    config.log();
+    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    let code = runtime.block_on(async {
+        let signals = Signals::listen().context("cannot listen to signals")?;
+        tokio::select! {
+            result = app::run(config, signals.clone()) => result.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            () = signals.second() => anyhow::Ok(INTERRUPTED.into()),
+        }
+    });
+    // What still runs after a second signal is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+fn check_health(check: Check) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let asked = runtime.block_on(check.ask());
+    // A name that is still looked up is not waited for.
+    runtime.shutdown_background();
+    asked?;
+    // Where nobody reads it, the exit code says it too.
+    let _ = writeln!(std::io::stdout(), "SERVING");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn wrong_usage(error: &(dyn error::Error + 'static)) -> ExitCode {
+    eprintln!("error: {}", taiwa_cli::chain(error));
+    USAGE.into()
+}
+
+/// Tells what is wrong with a command line, or the help or version that it asks for.
+fn tell(error: &clap::Error) -> ExitCode {
     // Nobody is left to be told that standard error is closed.
     let _ = error.print();
     if error.use_stderr() {
@@ -117,11 +184,6 @@ pub fn tell(error: &clap::Error) -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
-}
-
-/// The program's command line, with all its commands.
-pub fn command() -> clap::Command {
-    Program::command()
 }
 
 impl Health {

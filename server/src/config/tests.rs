@@ -87,6 +87,25 @@ fn the_model_that_was_brought_answers_unless_something_else_is_named() {
 }
 
 #[test]
+fn a_tool_of_ones_own_goes_to_an_agent_that_there_is() {
+    let tool = || {
+        taiwa_tools::Function::new("tell", "Tells.", r#"{"type":"object"}"#, async |_| {
+            Ok(taiwa_tools::Output::text("told"))
+        })
+        .unwrap()
+    };
+    let mut config = config(&["--offline"]);
+    config.add_tool("assistant", tool()).unwrap();
+    config.add_tool("assistant", tool()).unwrap();
+    assert_eq!(config.tools["assistant"].len(), 2);
+    let error = config.add_tool("nobody", tool()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"there is no agent "nobody" to have a tool"#
+    );
+}
+
+#[test]
 fn every_option_reaches_its_place() {
     let config = config(&[
         "--listen=[::1]:7",
