@@ -1,5 +1,7 @@
 //! What is asked of a model, and what it says.
 
+pub(crate) mod offering;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -7,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
+pub use self::offering::Offering;
 use crate::{
     event::StopReason,
     guardrail::GuardrailOutcome,

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     message::{CachePoint, CacheTtl, GuardContent},
-    tool::{ApprovalMode, ToolChoice, ToolSpec},
+    tool::{ApprovalMode, Schema, ToolChoice, ToolSpec},
 };
 
 /// Settings of a turn; what is unset falls back to the session, then the agent, then the model.
@@ -132,6 +132,11 @@ impl TurnOptions {
         }
     }
 
+    /// False where the caller wants no tools offered.
+    pub fn offers_tools(&self) -> bool {
+        self.tool_choice != Some(ToolChoice::Disabled)
+    }
+
     /// Finds a client tool by name.
     pub fn client_tool(&self, name: &str) -> Option<&Arc<ToolSpec>> {
         self.client_tools.iter().find(|tool| tool.name == name)
@@ -178,14 +183,15 @@ pub struct ReasoningOptions {
 }
 
 /// Form wanted for the reply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputFormat {
     /// Name of the schema; may be empty.
     pub name: String,
     /// What the output is for; may be empty.
     pub description: String,
-    /// The JSON Schema as text.
-    pub schema_json: String,
+    /// The JSON Schema.
+    #[serde(rename = "schema_json")]
+    pub schema: Schema,
 }
 
 /// Automatic prompt caching.
@@ -311,5 +317,18 @@ impl LatencyMode {
     /// Reads the provider's word.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_form_is_its_schema_as_text() {
+        let kept = r#"{"name":"n","description":"","schema_json":"{ \"type\":\"object\" }"}"#;
+        let format: OutputFormat = serde_json::from_str(kept).unwrap();
+        assert_eq!(format.schema.as_str(), r#"{ "type":"object" }"#);
+        assert_eq!(serde_json::to_string(&format).unwrap(), kept);
     }
 }

@@ -37,11 +37,11 @@ use crate::{
     input::{RunId, StepId, StreamId},
     limits::{Limits, after},
     message::{Block, Message},
-    model::ModelRequest,
+    model::{ModelRequest, Offering},
     options::TurnOptions,
     price::Price,
     session::{Ids, Outbox, UserMessage},
-    tool::{Decision, Executor, ToolChoice, ToolResult, ToolSet, ToolSpec},
+    tool::{Decision, Executor, ToolResult, ToolSet},
     usage::{GrantedService, TurnMetrics, Usage},
 };
 
@@ -230,10 +230,6 @@ impl Turn {
             Err(Exhausted::Tokens) => return Some(Ending::exhausted(StopReason::BudgetExceeded)),
             Err(Exhausted::NoPrice) => return Some(self.without_price()),
         };
-        let hold = match self.hold(ctx) {
-            Ok(hold) => hold,
-            Err(failure) => return Some(Ending::failed(failure)),
-        };
         // Only now is it sure that there is a call for it to join.
         let words = self.take_steering();
         if !words.is_empty() {
@@ -252,13 +248,14 @@ impl Turn {
             Payload::StepStarted { model_id },
         );
         let deadline = self.deadline();
+        let offering = Offering::new(ctx.agent, &self.options, &self.tools);
         ctx.out.command(Command::CallModel {
             step: id,
             request: Box::new(ModelRequest {
                 options: Arc::clone(&self.options),
-                reply_form: self.reply_form(ctx),
-                tools: self.offered().cloned().chain(hold.tool).collect(),
-                tool_choice: hold.choice.or_else(|| self.options.tool_choice.clone()),
+                reply_form: offering.reply_form,
+                tools: offering.tools,
+                tool_choice: offering.tool_choice,
                 input_tokens,
                 max_tokens: reservation.max_tokens,
                 messages: ctx.history.sent(),
@@ -302,22 +299,6 @@ impl Turn {
              the model to the server's prices"
         );
         Ending::failed(Failure::invalid("options.max_cost_usd", text))
-    }
-
-    /// The tools that the server and the client run, as the model is offered them.
-    fn offered(&self) -> impl Iterator<Item = &Arc<ToolSpec>> {
-        let of_server = self.tools.iter().map(|tool| &tool.spec);
-        let of_client = &self.options.client_tools;
-        let of_client = of_client
-            .iter()
-            .filter(|tool| self.tools.find(&tool.name).is_none());
-        let all = of_server.chain(of_client);
-        all.filter(|_| !self.is_toolless())
-    }
-
-    /// The caller wants no tools offered.
-    fn is_toolless(&self) -> bool {
-        self.options.tool_choice == Some(ToolChoice::Disabled)
     }
 
     /// Takes input that joins the turn before its next model call.

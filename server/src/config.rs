@@ -19,7 +19,6 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
 use http::Uri;
 use taiwa_core::{Agent, Limits, TurnOptions, agent::SystemOverride};
 use taiwa_simulator::{Model, Pace, Script};
@@ -166,20 +165,21 @@ impl Config {
     /// Reads the arguments of the program, the environment, and the files that they name.
     ///
     /// To be called before any thread is started: the file of `--env-file` is put into the
-    /// process's environment, for the AWS SDK too. Variables that are set already stay.
+    /// process's environment, for the AWS SDK too. Variables that are set already stay. One that is
+    /// empty counts as unset.
     ///
     /// # Errors
     ///
     /// Whatever is wrong is named by its option, or its place in a file.
     pub fn load(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
         let arguments: Vec<_> = arguments.into_iter().collect();
-        let mut args = Args::try_parse_from(&arguments)?;
+        let mut args = Args::read(&arguments)?;
         if let Some(path) = &args.env_file {
             dotenvy::from_path(path).map_err(|source| Error::EnvFile {
                 path: path.clone(),
                 source,
             })?;
-            args = Args::try_parse_from(&arguments)?;
+            args = Args::read(&arguments)?;
         }
         args.try_into()
     }

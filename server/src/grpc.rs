@@ -1,6 +1,7 @@
 //! The gRPC face: frames are converted once, calls become views of a session's log.
 
 pub mod agent;
+mod caller;
 mod codec;
 mod converse;
 pub mod convert;

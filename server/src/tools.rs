@@ -164,6 +164,12 @@ impl Toolbox {
         join_all(self.shared.sources.iter().map(|source| source.stop())).await;
     }
 
+    /// What an agent is offered now.
+    pub(crate) fn offer(&self, agent: &Agent) -> Arc<Offer> {
+        let offers = self.offers(agent);
+        offers.map_or_else(Arc::default, |offers| Arc::clone(&offers.borrow()))
+    }
+
     /// What an agent is offered, and what it will be; `None` for one that has no tools.
     pub fn offers(&self, agent: &Agent) -> Option<watch::Receiver<Arc<Offer>>> {
         self.shared.offers.get(&agent.id).cloned()

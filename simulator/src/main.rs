@@ -14,7 +14,9 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, builder::Resettable,
+};
 use taiwa_simulator::{Config, Entry, Journal, Pace, Script, Simulator};
 use tracing_subscriber::EnvFilter;
 
@@ -75,6 +77,25 @@ struct Args {
     model_threads: Option<NonZeroUsize>,
 }
 
+impl Args {
+    /// Reads the arguments and the environment; what cannot be understood ends the program.
+    ///
+    /// A variable that is empty counts as unset: compose files set one so where nobody gave a
+    /// value. A flag's value may not be empty.
+    fn read() -> Self {
+        let command = Self::command().mut_args(|arg| {
+            let value = arg.get_env().and_then(std::env::var_os);
+            if value.is_some_and(|value| value.is_empty()) {
+                arg.env(Resettable::Reset)
+            } else {
+                arg
+            }
+        });
+        Self::from_arg_matches(&command.get_matches())
+            .unwrap_or_else(|error| error.format(&mut Self::command()).exit())
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Brings and lists language models that run on this machine.
@@ -124,7 +145,7 @@ async fn run() -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    let args = Args::parse();
+    let args = Args::read();
     if let Some(Command::Model(command)) = args.command {
         return model::run(command).await;
     }

@@ -2,6 +2,7 @@
 //! and with which exit code it ends.
 
 mod consent;
+mod limits;
 mod resuming;
 mod sessions;
 #[cfg(unix)]
@@ -231,6 +232,25 @@ async fn the_exit_code_says_what_kind_of_failure_it_was() {
         let said = format!("taiwa: no ({code:?})\n");
         assert_eq!(told(&done), (Some(exit), "", said.as_str()), "{code:?}");
     }
+}
+
+#[tokio::test]
+async fn a_variable_that_is_empty_counts_as_unset() {
+    let server = Fake::default()
+        .invoke(|_| async { Ok(reply("Hello")) })
+        .start()
+        .await;
+
+    let done = command(&server, &["invoke", "hi"])
+        .env("TAIWA_RECONNECT_FOR", "")
+        .env("TAIWA_CERT_FILE", "")
+        .env("EDITOR", "")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+
+    assert_eq!(told(&done), (Some(0), "Hello\n", ""));
 }
 
 #[tokio::test]

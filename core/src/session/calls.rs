@@ -11,7 +11,6 @@ use crate::{
     input::{CallId, CancelCause, TurnRequest},
     limits::MAX_MESSAGE_BLOCKS,
     message::{Block, Message},
-    options::TurnOptions,
     turn::{Ending, Match, Opening, Turn, not_asked},
 };
 
@@ -76,7 +75,7 @@ impl Session {
             return Err(Failure::shutting_down());
         }
         self.check_content(&request.content)?;
-        self.check_names(&request.options)?;
+        self.tools.check_names("options", &request.options)?;
         for result in &request.tool_results {
             self.check_result(result)?;
         }
@@ -95,16 +94,6 @@ impl Session {
             }
             State::Idle => self.check_opening(request),
         }
-    }
-
-    /// Refuses a client's tool that has the name of one of the agent's own.
-    fn check_names(&self, options: &TurnOptions) -> Result<(), Failure> {
-        let mut names = options.client_tools.iter().map(|tool| &tool.name);
-        let Some(name) = names.find(|name| self.tools.find(name).is_some()) else {
-            return Ok(());
-        };
-        let text = format!("must not have the name of a tool of the agent's own: {name}");
-        Err(Failure::invalid("options.client_tools", text))
     }
 
     fn check_content(&self, content: &[Block]) -> Result<(), Failure> {

@@ -268,6 +268,9 @@ impl Session {
         options: TurnOptions,
         replace_client_tools: bool,
     ) {
+        if let Err(failure) = self.tools.check_names("update.options", &options) {
+            return self.reject(frame_id, failure);
+        }
         let tools = replace_client_tools.then(|| options.client_tools.clone());
         self.unsaved.options = true;
         self.options = options.over(&self.options);

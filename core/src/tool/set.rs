@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ToolSpec;
+use crate::{error::Failure, options::TurnOptions};
 
 /// The tools that the server runs for an agent, as they are at one time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,6 +45,22 @@ impl ToolSet {
     /// True when there are none.
     pub fn is_empty(&self) -> bool {
         self.tools.is_empty()
+    }
+
+    /// Refuses a client's tool that has the name of one of these; `field` is where the options are.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_REQUEST`, with the name at fault as its field.
+    pub fn check_names(&self, field: &str, options: &TurnOptions) -> Result<(), Failure> {
+        let mut tools = options.client_tools.iter().enumerate();
+        let Some((index, tool)) = tools.find(|(_, tool)| self.find(&tool.name).is_some()) else {
+            return Ok(());
+        };
+        let name = &tool.name;
+        let text = format!("must not be that of a tool of the agent's own: {name}");
+        let field = format!("{field}.client_tools[{index}].name");
+        Err(Failure::invalid(field, text))
     }
 
     /// Those with these names; all when none is named.

@@ -1,4 +1,4 @@
-//! Replies that are to fit a JSON Schema: how the model is held to it, and what its reply is.
+//! Replies that are to fit a JSON Schema: what a reply is, and how the model mends it.
 
 use std::sync::Arc;
 
@@ -9,13 +9,10 @@ use crate::{
     error::{Failure, Reason},
     event::StopReason,
     message::{Block, Message},
-    model::ReplyForm,
+    model::{ReplyForm, offering},
     options::OutputFormat,
-    tool::{Schema, ToolChoice, ToolResult, ToolResultBlock, ToolSpec},
+    tool::{ToolResult, ToolResultBlock},
 };
-
-/// Name of the tool that takes the reply, where the format has none that it can have.
-const REPLY_TOOL: &str = "reply";
 
 /// What a call of the tool that takes the reply came to.
 #[derive(Debug)]
@@ -28,64 +25,7 @@ pub(super) enum Reply {
     Faulty { call_id: String, text: String },
 }
 
-/// What the model is told and offered so that its reply fits.
-#[derive(Debug, Default)]
-pub(super) struct Hold {
-    /// The tool that takes the reply.
-    pub(super) tool: Option<Arc<ToolSpec>>,
-    pub(super) choice: Option<ToolChoice>,
-}
-
 impl Turn {
-    /// How the next model call is held to the form that the turn's options ask for.
-    ///
-    /// # Errors
-    ///
-    /// `INVALID_REQUEST` when the schema is none.
-    pub(super) fn hold(&self, ctx: &Context<'_>) -> Result<Hold, Failure> {
-        let Some(format) = &self.options.output else {
-            return Ok(Hold::default());
-        };
-        if self.reply_form(ctx) == ReplyForm::Native {
-            return Ok(Hold::default());
-        }
-        let schema = schema(format)?;
-        let has_others = self.offered().next().is_some()
-            || (!self.is_toolless() && !self.options.provider_tools.is_empty());
-        let name = self.reply_tool(format);
-        // A model that reasons takes no forced choice:
-        // <https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-extended-thinking.html>
-        let choice = match (&self.options.reasoning, has_others) {
-            (Some(_), _) => ToolChoice::Auto,
-            (None, true) => ToolChoice::Any,
-            (None, false) => ToolChoice::Tool(name.clone()),
-        };
-        let what = match &*format.description {
-            "" => "the reply".to_owned(),
-            description => format!("the reply: {description}"),
-        };
-        Ok(Hold {
-            tool: Some(Arc::new(ToolSpec {
-                name,
-                description: format!(
-                    "Takes {what}. Call it once, alone, when you know the reply; write no other."
-                ),
-                schema,
-                strict: false,
-                timeout: None,
-                approval: None,
-            })),
-            choice: Some(choice),
-        })
-    }
-
-    pub(super) fn reply_form(&self, ctx: &Context<'_>) -> ReplyForm {
-        let model_id = self.options.model_id.as_deref().unwrap_or_default();
-        ctx.agent
-            .reply_form
-            .unwrap_or_else(|| ReplyForm::of(model_id))
-    }
-
     /// Looks for the call that brings the reply.
     pub(super) fn take_reply(&mut self, message: &Message) -> Option<Reply> {
         let format = self.options.output.as_ref()?;
@@ -108,22 +48,8 @@ impl Turn {
         })
     }
 
-    /// Name of the tool that takes the reply: the format's own, unless it cannot be one or another
-    /// tool has it.
     fn reply_tool(&self, format: &OutputFormat) -> String {
-        let own = Some(&*format.name).filter(|name| is_tool_name(name));
-        let names = own.into_iter().chain([REPLY_TOOL]).map(str::to_owned);
-        let numbered = (2_u32..).map(|number| format!("{REPLY_TOOL}_{number}"));
-        names
-            .chain(numbered)
-            .find(|name| !self.has_tool(name))
-            .unwrap_or_else(|| REPLY_TOOL.to_owned())
-    }
-
-    fn has_tool(&self, name: &str) -> bool {
-        self.tools.find(name).is_some()
-            || self.options.client_tool(name).is_some()
-            || self.options.provider_tools.iter().any(|tool| tool == name)
+        offering::reply_tool(format, &self.options, &self.tools)
     }
 
     /// Ends the turn with the reply that a call brought.
@@ -164,7 +90,7 @@ impl Turn {
         if !self.may_repair(ctx) {
             return Some(Ending::unfit(&text));
         }
-        let asks = match self.reply_form(ctx) {
+        let asks = match offering::reply_form(ctx.agent, &self.options) {
             ReplyForm::Native => "Give the reply again: JSON alone, that fits.".to_owned(),
             ReplyForm::Tool => format!("Give the reply by the tool {}.", self.reply_tool(format)),
         };
@@ -192,22 +118,11 @@ impl Ending {
     }
 }
 
-fn is_tool_name(name: &str) -> bool {
-    let is_fine = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-');
-    (1..=64).contains(&name.len()) && name.chars().all(is_fine)
-}
-
-fn schema(format: &OutputFormat) -> Result<Schema, Failure> {
-    Schema::parse(&format.schema_json)
-        .map_err(|error| Failure::invalid("options.output.schema_json", error.to_string()))
-}
-
 /// The JSON of a reply, when it fits; else what is wrong with it.
 fn fitting(text: &str, format: &OutputFormat) -> Result<String, String> {
     let value: Value = serde_json::from_str(text.trim())
         .map_err(|error| format!("the reply is not valid JSON: {error}"))?;
-    let schema = schema(format).map_err(|failure| failure.message)?;
-    schema.check(&value).map_err(|faults| {
+    format.schema.check(&value).map_err(|faults| {
         let faults = super::tools::shortened(faults);
         format!("the reply does not fit the schema: {faults}")
     })?;

@@ -4,7 +4,8 @@ mod agents;
 mod budgets;
 mod cancels;
 mod consent;
-mod reply;
+mod counts;
+mod names;
 mod turns;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! The options of the process: flag, variable, default and help, each in one place.
 
 use std::{
+    ffi::OsString,
     net::{Ipv4Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
@@ -8,8 +9,8 @@ use std::{
 };
 
 use clap::{
-    Parser, ValueEnum,
-    builder::{BoolishValueParser, NonEmptyStringValueParser},
+    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
+    builder::{BoolishValueParser, NonEmptyStringValueParser, Resettable},
 };
 
 use super::{
@@ -216,6 +217,25 @@ pub struct Args {
         default_value_t = telemetry::Filter::default(),
     )]
     pub log: telemetry::Filter,
+}
+
+impl Args {
+    /// Reads the program's arguments and the environment.
+    ///
+    /// A variable that is empty counts as unset: compose files and unit files set one so where
+    /// nobody gave a value. A flag's value may not be empty.
+    pub(super) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let command = Self::command().mut_args(|arg| {
+            let value = arg.get_env().and_then(std::env::var_os);
+            if value.is_some_and(|value| value.is_empty()) {
+                arg.env(Resettable::Reset)
+            } else {
+                arg
+            }
+        });
+        let mut matches = command.try_get_matches_from(arguments)?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Self::command()))
+    }
 }
 
 /// Cadence of the simulator's answers.

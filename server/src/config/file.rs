@@ -96,7 +96,6 @@ pub(super) fn parse(text: &str, folder: &Path, model: Option<&str>) -> Result<Of
         let tables = std::mem::take(&mut entry.tools);
         let mut agent = context.agent(entry)?;
         agent.prices = Arc::clone(&prices);
-        agent.serves_tools = !tables.is_empty();
         for table in tables {
             let place = table.span().start;
             let mount = context.mount(table)?;

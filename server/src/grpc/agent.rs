@@ -12,13 +12,13 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{
-    converse, convert, deadline, events::Events, request_ids::RequestIds,
+    caller::Caller, converse, convert, deadline, events::Events, request_ids::RequestIds,
     service::agent_service_server::AgentService, status, tenant::TenantSource,
 };
 use crate::{
     agents::Agents,
     session::{
-        self, CallFacts,
+        self,
         handle::{Ended, Handle},
         reader::{OnGone, Options, Reader},
         registry::Registry,
@@ -34,14 +34,6 @@ pub struct Service {
     pub(super) request_ids: RequestIds,
     tenants: TenantSource,
     calls: TaskTracker,
-}
-
-/// Who calls, and until when.
-#[derive(Clone, Debug)]
-pub(super) struct Caller {
-    pub(super) tenant: Arc<str>,
-    pub(super) deadline: Option<Instant>,
-    pub(super) facts: Arc<CallFacts>,
 }
 
 impl Service {
@@ -98,16 +90,8 @@ impl Service {
             .await
     }
 
-    /// Who calls, and until when.
-    fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Failure> {
-        Ok(Caller {
-            tenant: self.tenants.tenant(metadata)?,
-            deadline: deadline::of(metadata)?,
-            facts: Arc::new(CallFacts {
-                metadata: metadata.clone().into_headers(),
-                depth: 0,
-            }),
-        })
+    fn caller(&self, metadata: MetadataMap) -> Result<Caller, Failure> {
+        Caller::of(metadata, &self.tenants)
     }
 
     pub(super) async fn session(
@@ -225,13 +209,13 @@ impl AgentService for Service {
     ) -> Result<Response<pb::InvokeResponse>, Status> {
         let _call = self.calls.token();
         let answer = async {
-            let caller = self.caller(request.metadata())?;
-            let wire = request.into_inner();
+            let (metadata, _, wire) = request.into_parts();
+            let mut caller = self.caller(metadata)?;
             let agent = self.agent_of(&wire, &caller).await?;
             let fingerprint = run::fingerprint(&wire);
             let mut invocation = convert::request::invoke(wire, &agent)?;
             invocation.turn.deadline = caller.deadline.map(Instant::into_std);
-            let run = self.run(&agent, &caller, invocation, fingerprint, None);
+            let run = self.run(&agent, &mut caller, invocation, fingerprint, None);
             let run = run.await?;
             deadline::within(run.deadline, run.result(self)).await
         };
@@ -255,14 +239,14 @@ impl AgentService for Service {
     ) -> Result<Response<Events>, Status> {
         let call = self.calls.token();
         let answer = async {
-            let caller = self.caller(request.metadata())?;
-            let wire = request.into_inner();
+            let (metadata, _, wire) = request.into_parts();
+            let mut caller = self.caller(metadata)?;
             let agent = self.agent_of(&wire, &caller).await?;
             let fingerprint = run::fingerprint(&wire);
             let (mut invocation, stream) = convert::request::invoke_stream(wire, &agent)?;
             invocation.turn.deadline = caller.deadline.map(Instant::into_std);
             let options = Options::new(stream, true, OnGone::Cancel);
-            let run = self.run(&agent, &caller, invocation, fingerprint, Some(options));
+            let run = self.run(&agent, &mut caller, invocation, fingerprint, Some(options));
             let run = run.await?;
             let reader = run.reader.ok_or_else(Failure::internal)?;
             Ok::<_, Failure>((reader, run.deadline))
@@ -282,9 +266,10 @@ impl AgentService for Service {
         if self.registry.is_draining() {
             return Err(status::status(&Failure::shutting_down()));
         }
-        let caller = self.caller(request.metadata());
+        let (metadata, _, inbound) = request.into_parts();
+        let caller = self.caller(metadata);
         let caller = caller.map_err(|failure| status::status(&failure))?;
-        let (feeder, opening) = converse::feed(self.clone(), request.into_inner(), caller);
+        let (feeder, opening) = converse::feed(self.clone(), inbound, caller);
         Ok(Events::of_conversation(opening, feeder, call).into_response())
     }
 
@@ -296,8 +281,9 @@ impl AgentService for Service {
     ) -> Result<Response<Events>, Status> {
         let call = self.calls.token();
         let answer = async {
-            let caller = self.caller(request.metadata())?;
-            let reader = self.resume(request.into_inner(), &caller.tenant).await?;
+            let (metadata, _, wire) = request.into_parts();
+            let caller = self.caller(metadata)?;
+            let reader = self.resume(wire, &caller.tenant).await?;
             Ok::<_, Failure>((reader, caller.deadline))
         };
         let answer = answer.await.map_err(|failure| status::status(&failure))?;
@@ -310,8 +296,8 @@ impl AgentService for Service {
         request: Request<pb::GetTurnRequest>,
     ) -> Result<Response<pb::GetTurnResponse>, Status> {
         let answer = async {
-            let tenant = self.caller(request.metadata())?.tenant;
-            let wire = request.into_inner();
+            let (metadata, _, wire) = request.into_parts();
+            let tenant = self.caller(metadata)?.tenant;
             self.turn(&tenant, wire).await
         };
         let result = answer.await.map_err(|failure| status::status(&failure))?;
@@ -325,8 +311,8 @@ impl AgentService for Service {
         request: Request<pb::CancelTurnRequest>,
     ) -> Result<Response<pb::CancelTurnResponse>, Status> {
         let answer = async {
-            let tenant = self.caller(request.metadata())?.tenant;
-            let wire = request.into_inner();
+            let (metadata, _, wire) = request.into_parts();
+            let tenant = self.caller(metadata)?.tenant;
             tracing::info!(
                 session.id = wire.session_id,
                 turn.id = wire.turn_id,
@@ -352,8 +338,8 @@ impl AgentService for Service {
     ) -> Result<Response<pb::CountTokensResponse>, Status> {
         let _call = self.calls.token();
         let answer = async {
-            let caller = self.caller(request.metadata())?;
-            self.count(request.into_inner(), &caller).await
+            let (metadata, _, wire) = request.into_parts();
+            self.count(wire, &self.caller(metadata)?).await
         };
         answer
             .await

@@ -14,7 +14,8 @@ use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
 use tonic::{Status, Streaming};
 
 use super::{
-    agent::{Caller, Service, named_agent, no_session},
+    agent::{Service, named_agent, no_session},
+    caller::Caller,
     convert::frame::{self, Setup},
     deadline,
     request_ids::{self, Claim},
@@ -105,7 +106,7 @@ impl Feeder {
 
     /// Opens the session that the first frame asks for; gives the frame back for the session.
     async fn open(
-        &self,
+        &mut self,
         first: Option<Box<pb::ConverseRequest>>,
     ) -> Result<(Open, Reader, Option<Frame>), Failure> {
         let (frame_id, wire) = match first.map(|frame| *frame) {
@@ -129,6 +130,8 @@ impl Feeder {
             .await?;
         let fingerprint = request_ids::fingerprint("setup", &wire);
         let setup = frame::setup(wire, &agent)?;
+        let offer = self.service.registry.toolbox().offer(&agent);
+        offer.set.check_names("setup.options", &setup.options)?;
         let (open, reader) = self.enter(&agent, setup, Some(fingerprint)).await?;
         let frame = Frame {
             id: frame_id,
@@ -139,12 +142,12 @@ impl Feeder {
     }
 
     async fn enter(
-        &self,
+        &mut self,
         agent: &Arc<Agent>,
         mut setup: Setup,
         fingerprint: Option<request_ids::Fingerprint>,
     ) -> Result<(Open, Reader), Failure> {
-        let tenant = &self.caller.tenant;
+        let tenant = Arc::clone(&self.caller.tenant);
         let mut ticket = None;
         let mut claimed = None;
         let mut is_repeat = false;
@@ -152,7 +155,7 @@ impl Feeder {
             let claim = self
                 .service
                 .request_ids
-                .claim(tenant, id.clone(), fingerprint);
+                .claim(&tenant, id.clone(), fingerprint);
             match claim.await? {
                 Claim::First(first) => ticket = Some(first),
                 Claim::Repeat(answer) => {
@@ -167,12 +170,12 @@ impl Feeder {
         }
         let entering = Entering {
             registry: self.service.registry.clone(),
-            tenant: Arc::clone(tenant),
+            tenant,
             agent: Arc::clone(agent),
             setup,
             is_repeat,
             claimed,
-            facts: Arc::clone(&self.caller.facts),
+            facts: self.caller.take_facts(agent),
         };
         match ticket {
             Some(ticket) => ticket.work(entering.enter()).await,

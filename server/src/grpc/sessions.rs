@@ -57,6 +57,8 @@ impl Service {
         let agent = named_agent(&self.agents, &wire.agent_id)?;
         let fingerprint = request_ids::fingerprint("CreateSession", &wire);
         let creation = convert::create(wire, &agent)?;
+        let offer = self.registry.toolbox().offer(&agent);
+        offer.set.check_names("options", &creation.options)?;
         let mut ticket = None;
         let mut claimed = None;
         if let Some(id) = creation.request_id {

@@ -186,6 +186,19 @@ async fn disabled_tools_are_not_offered() {
 }
 
 #[tokio::test]
+async fn the_providers_tools_are_not_offered_beside_the_tool_that_takes_a_reply() {
+    let mut request = with(|options| {
+        options.provider_tools = vec!["nova_grounding".to_owned()];
+        options.tool_choice = Some(ToolChoice::Disabled);
+    });
+    request.tools = vec![weather()];
+    request.tool_choice = Some(ToolChoice::Tool("weather".to_owned()));
+    let config = sent(request).await.body["toolConfig"].clone();
+    assert_eq!(config["tools"].as_array().unwrap().len(), 1, "{config:#}");
+    assert_eq!(config["tools"][0]["toolSpec"]["name"], "weather");
+}
+
+#[tokio::test]
 async fn tools_called_before_are_declared_as_gone_when_none_is_offered() {
     for choice in [Some(ToolChoice::Disabled), Some(ToolChoice::Any), None] {
         let mut request = with(|options| {
@@ -253,7 +266,7 @@ async fn a_reply_is_held_to_its_form_by_the_provider_or_by_a_tool() {
         options.output = Some(OutputFormat {
             name: "answer".to_owned(),
             description: String::new(),
-            schema_json: schema.to_owned(),
+            schema: Schema::parse(schema).unwrap(),
         });
     });
     let native = sent(request.clone()).await.body;

@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::{Arg, CommandFactory as _};
 use serde_json::Value;
+use taiwa_server::config::Args;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -65,6 +67,29 @@ fn a_server_that_cannot_start_ends_with_1() {
         stderr.contains("error: cannot listen on 127.0.0.1:"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_variable_that_is_empty_counts_as_unset_and_a_flag_may_not_be_empty() {
+    let mut command = command();
+    let options = Args::command();
+    for name in options.get_arguments().filter_map(Arg::get_env) {
+        command.env(name, "");
+    }
+    let mut server = Server::start(command.arg("--offline"));
+    let configuration = server.configuration.to_string();
+    assert!(
+        configuration.contains("max_sessions: 20000,"),
+        "{configuration}"
+    );
+    server.signal("TERM");
+    assert_eq!(server.ended().code(), Some(0));
+
+    let output = self::command()
+        .args(["--offline", "--model="])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
 }
 
 #[test]

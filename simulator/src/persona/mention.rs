@@ -240,7 +240,7 @@ impl<'a> Mentions<'a> {
         let position = self
             .quoted
             .iter()
-            .position(|quote| starts && quote.starts_with(word))?;
+            .position(|quote| starts && bare(quote).starts_with(word))?;
         let quote = self.quoted.remove(position);
         self.mark_text(quote);
         Some(quote.to_owned())
@@ -295,7 +295,7 @@ impl<'a> Mentions<'a> {
 
 /// A word without the marks around it.
 fn bare(word: &str) -> &str {
-    word.trim_start_matches(|it: char| !(it.is_alphanumeric() || "-$€£#=".contains(it)))
+    word.trim_start_matches(|it: char| !(it.is_alphanumeric() || "-$€£#=/".contains(it)))
         .trim_end_matches(|it: char| !(it.is_alphanumeric() || "%=+#".contains(it)))
 }
 

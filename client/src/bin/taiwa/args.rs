@@ -4,19 +4,22 @@ mod tools;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, builder::Resettable,
+};
 use taiwa_client::pb;
 
 pub(crate) use tools::{Answers, Approval};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    the answer is complete
+  0    the answer is complete, or as long as its token limit lets it be
   1    something else failed; standard error says what
   2    the command line cannot be understood
   3    the server refused the request
   4    no server was reached, or it cannot take calls at present
-  5    throttled, or a limit or quota is used up
+  5    throttled, or a limit or quota is used up; what was printed is a part of
+       the answer
   6    the deadline passed
   7    the answer broke off; what was printed is a part of it
   130  interrupted
@@ -36,6 +39,31 @@ pub(crate) struct Args {
     pub(crate) display: Display,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// Reads the arguments and the environment; what cannot be understood ends the program.
+    ///
+    /// A variable that is empty counts as unset: compose files set one so where nobody gave a
+    /// value. A flag's value may not be empty.
+    pub(crate) fn read() -> Self {
+        let matches = without_empty(Self::command()).get_matches();
+        Self::from_arg_matches(&matches)
+            .unwrap_or_else(|error| error.format(&mut Self::command()).exit())
+    }
+}
+
+/// Takes the variables that are empty away from their flags.
+fn without_empty(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        if value.is_some_and(|value| value.is_empty()) {
+            arg.env(Resettable::Reset)
+        } else {
+            arg
+        }
+    });
+    command.mut_subcommands(without_empty)
 }
 
 /// How the server is reached.
@@ -367,8 +395,6 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

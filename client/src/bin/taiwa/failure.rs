@@ -76,11 +76,40 @@ impl Failure {
                 Exit::Other,
                 "the turn waits for the result of a tool that this command cannot run",
             ),
-            pb::TurnStatus::Unspecified | pb::TurnStatus::Running | pb::TurnStatus::Completed => {
-                return None;
-            }
+            pb::TurnStatus::Completed => Self::of_stop(result.stop_reason())?,
+            pb::TurnStatus::Unspecified | pb::TurnStatus::Running => return None,
         };
         Some(failure.unless_whole(result))
+    }
+
+    /// A turn that was stopped before its answer was there; none for an answer that the model, or
+    /// what bounds its length or content, ended.
+    fn of_stop(reason: pb::StopReason) -> Option<Self> {
+        match reason {
+            pb::StopReason::MaxSteps => Some(Self::new(
+                Exit::Exhausted,
+                "the turn reached its limit of model calls",
+            )),
+            pb::StopReason::BudgetExceeded => {
+                Some(Self::new(Exit::Exhausted, "the turn used up its budget"))
+            }
+            pb::StopReason::MalformedModelOutput | pb::StopReason::MalformedToolUse => Some(
+                Self::new(Exit::Other, "the model's output could not be understood"),
+            ),
+            pb::StopReason::Unspecified
+            | pb::StopReason::EndTurn
+            | pb::StopReason::ToolUse
+            | pb::StopReason::MaxTokens
+            | pb::StopReason::StopSequence
+            | pb::StopReason::GuardrailIntervened
+            | pb::StopReason::ContentFiltered
+            | pb::StopReason::ContextWindowExceeded
+            | pb::StopReason::ApprovalRequired
+            | pb::StopReason::Interrupted
+            | pb::StopReason::Cancelled
+            | pb::StopReason::Error
+            | pb::StopReason::Incomplete => None,
+        }
     }
 
     /// Turns a failure into "broke off" where the result says that it was in the midst of the answer.

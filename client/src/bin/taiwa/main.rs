@@ -27,7 +27,6 @@ mod tools;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use tokio::runtime::Runtime;
 
 use args::{Args, Command};
@@ -35,7 +34,7 @@ use failure::Failure;
 use output::Output;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read();
     let output = Output::new(&args.display);
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,

@@ -114,18 +114,18 @@ impl Output {
         let stop = match result.stop_reason() {
             pb::StopReason::MaxTokens => Some("the answer reached its token limit"),
             pb::StopReason::ContextWindowExceeded => Some("the model's context window is full"),
-            pb::StopReason::MaxSteps => Some("the turn reached its limit of model calls"),
-            pb::StopReason::BudgetExceeded => Some("the turn used up its budget"),
             pb::StopReason::GuardrailIntervened => Some("a guardrail intervened"),
             pb::StopReason::ContentFiltered => Some("the provider filtered the answer"),
-            pb::StopReason::MalformedModelOutput | pb::StopReason::MalformedToolUse => {
-                Some("the model's output could not be understood")
-            }
+            // What is left is no matter of interest, or a failure, which says so itself.
             pb::StopReason::Unspecified
             | pb::StopReason::EndTurn
             | pb::StopReason::ToolUse
             | pb::StopReason::ApprovalRequired
             | pb::StopReason::StopSequence
+            | pb::StopReason::MaxSteps
+            | pb::StopReason::BudgetExceeded
+            | pb::StopReason::MalformedModelOutput
+            | pb::StopReason::MalformedToolUse
             | pb::StopReason::Interrupted
             | pb::StopReason::Cancelled
             | pb::StopReason::Error

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Turn;
-use crate::tool::{Approval, ApprovalMode, Executor, ToolCall, ToolSpec};
+use crate::{
+    model::offering,
+    tool::{Approval, ApprovalMode, Executor, ToolCall, ToolSpec},
+};
 
 /// A call that can run.
 #[derive(Debug)]
@@ -24,7 +27,8 @@ impl Turn {
     /// Words that the model can act on.
     pub(super) fn check(&self, call: &ToolCall) -> Result<Checked, String> {
         let (executor, spec) = self.find_tool(&call.name).ok_or_else(|| {
-            let known: Vec<&str> = self.offered().map(|tool| &*tool.name).collect();
+            let known = offering::runnable(&self.options, &self.tools);
+            let known: Vec<&str> = known.map(|tool| &*tool.name).collect();
             match &*known.join(", ") {
                 "" => format!("there is no tool {:?}", call.name),
                 known => format!("there is no tool {:?}; the tools are: {known}", call.name),
@@ -49,7 +53,7 @@ impl Turn {
     ///
     /// None where the caller wants none offered: what a model calls all the same must not run.
     pub(super) fn find_tool(&self, name: &str) -> Option<(Executor, Arc<ToolSpec>)> {
-        if self.is_toolless() {
+        if !self.options.offers_tools() {
             return None;
         }
         let of_server = self.tools.find(name).map(|tool| &tool.spec);

@@ -280,9 +280,10 @@ pub(super) fn set(agent: &mut Agent, shows: &mut Shows, name: &str, value: &str)
             options.output = Some(OutputFormat {
                 name: value.to_owned(),
                 description: String::new(),
-                schema_json:
-                    r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#
-                        .to_owned(),
+                schema: Schema::parse(
+                    r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#,
+                )
+                .unwrap(),
             });
         }
         "reasoning" => options.reasoning = Some(ReasoningOptions::default()),

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use taiwa::v1 as pb;
-use taiwa_core::{
-    Agent, Failure, ModelRequest, TurnOptions,
-    history::History,
-    model::ReplyForm,
-    tool::{ToolSet, ToolSpec},
-};
+use taiwa_core::{Agent, Failure, ModelRequest, history::History, model::Offering};
 use tokio::time::Instant;
 
-use super::{Caller, Service};
-use crate::{grpc::convert, session::handle::Handle, tools::Offer};
+use super::Service;
+use crate::{
+    grpc::{caller::Caller, convert},
+    session::handle::Handle,
+};
 
 impl Service {
     pub(super) async fn count(
@@ -41,12 +39,14 @@ impl Service {
         history.extend(count.messages);
         let options = agent.settle(options);
         let model_id = options.model_id.clone().unwrap_or_default();
-        let offer = self.offer(&agent);
+        let offer = self.registry.toolbox().offer(&agent);
+        let tools = offer.set.allowed(&options.allowed_tools);
+        let offering = Offering::new(&agent, &options, &tools);
         let request = ModelRequest {
             max_tokens: options.max_tokens.map(|max| max.get()),
-            tools: offered(&offer.set.allowed(&options.allowed_tools), &options),
-            tool_choice: options.tool_choice.clone(),
-            reply_form: agent.reply_form.unwrap_or_else(|| ReplyForm::of(&model_id)),
+            tools: offering.tools,
+            tool_choice: offering.tool_choice,
+            reply_form: offering.reply_form,
             input_tokens: 0,
             options: Arc::new(options),
             messages: history.sent(),
@@ -58,12 +58,6 @@ impl Service {
             input_tokens,
             model_id,
         })
-    }
-
-    /// What an agent is offered now.
-    pub(super) fn offer(&self, agent: &Agent) -> Arc<Offer> {
-        let offers = self.registry.toolbox().offers(agent);
-        offers.map_or_else(Arc::default, |offers| Arc::clone(&offers.borrow()))
     }
 
     pub(super) fn page(
@@ -99,16 +93,10 @@ impl Service {
 
     /// Describes an agent with its tools.
     pub(super) fn describe_whole(&self, agent: &Agent) -> pb::Agent {
-        let tools = convert::agent::tools(&self.offer(agent).set, agent);
+        let tools = convert::agent::tools(&self.registry.toolbox().offer(agent).set, agent);
         pb::Agent {
             tools,
             ..self.describe(agent)
         }
     }
-}
-
-/// The tools that a turn's model would be offered.
-fn offered(set: &ToolSet, options: &TurnOptions) -> Vec<Arc<ToolSpec>> {
-    let of_server = set.iter().map(|tool| &tool.spec);
-    of_server.chain(&options.client_tools).cloned().collect()
 }

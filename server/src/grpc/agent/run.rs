@@ -8,9 +8,10 @@ use taiwa::v1 as pb;
 use taiwa_core::{Agent, Failure, Reason, command::Started};
 use tokio::time::Instant;
 
-use super::{Caller, Service, no_turn};
+use super::{Service, no_turn};
 use crate::{
     grpc::{
+        caller::Caller,
         convert::{event, request::Invocation},
         deadline,
         request_ids::{self, Claim, Fingerprint},
@@ -35,7 +36,7 @@ impl Service {
     pub(super) async fn run(
         &self,
         agent: &Arc<Agent>,
-        caller: &Caller,
+        caller: &mut Caller,
         invocation: Invocation,
         fingerprint: Option<Fingerprint>,
         options: Option<Options>,
@@ -43,11 +44,11 @@ impl Service {
         if self.registry.is_draining() {
             return Err(Failure::shutting_down());
         }
-        let tenant = &caller.tenant;
+        let tenant = Arc::clone(&caller.tenant);
         let mut ticket = None;
         let mut claimed = None;
         if let (Some(id), Some(fingerprint)) = (invocation.request_id.clone(), fingerprint) {
-            let claim = self.request_ids.claim(tenant, id.clone(), fingerprint);
+            let claim = self.request_ids.claim(&tenant, id.clone(), fingerprint);
             match deadline::within(caller.deadline, claim).await? {
                 Claim::First(first) => ticket = Some(first),
                 Claim::Repeat(answer) => return self.repeat(caller, answer, options).await,
@@ -59,8 +60,7 @@ impl Service {
         }
         let registry = self.registry.clone();
         let agent = Arc::clone(agent);
-        let tenant = Arc::clone(tenant);
-        let facts = Arc::clone(&caller.facts);
+        let facts = caller.take_facts(&agent);
         let starting = start(registry, agent, tenant, invocation, options, claimed, facts);
         match ticket {
             Some(ticket) => ticket.work(starting).await,

@@ -295,7 +295,7 @@ fn output(wire: pb::OutputFormat, violations: &mut Violations) -> Option<OutputF
     Some(OutputFormat {
         name: wire.name,
         description: wire.description,
-        schema_json: schema?.as_str().to_owned(),
+        schema: schema?,
     })
 }
 

@@ -282,7 +282,7 @@ fn output(
 fn output_format(format: &OutputFormat) -> Result<bedrock::OutputFormat, BuildError> {
     let unless_empty = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     let schema = bedrock::JsonSchemaDefinition::builder()
-        .schema(&format.schema_json)
+        .schema(format.schema.as_str())
         .set_name(unless_empty(&format.name))
         .set_description(unless_empty(&format.description))
         .build()?;

@@ -25,6 +25,9 @@ pub(super) fn configuration(
         for tool in &request.tools {
             tools.push(specification(tool, json)?);
         }
+    }
+    // The tool that takes a reply is offered also to a caller that wants none.
+    if options.offers_tools() {
         for name in &options.provider_tools {
             let tool = bedrock::SystemTool::builder().name(name).build()?;
             tools.push(bedrock::Tool::SystemTool(tool));

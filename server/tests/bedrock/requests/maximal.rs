@@ -69,7 +69,7 @@ fn options() -> TurnOptions {
         output: Some(OutputFormat {
             name: "answer".to_owned(),
             description: "the answer".to_owned(),
-            schema_json: r#"{"type": "object"}"#.to_owned(),
+            schema: Schema::parse(r#"{"type": "object"}"#).unwrap(),
         }),
         client_tools: vec![
             Arc::new(ToolSpec {

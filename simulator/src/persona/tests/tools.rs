@@ -408,3 +408,22 @@ fn a_schema_that_asks_for_itself_many_times_still_gets_an_answer() {
     let (_, input) = only_call(&converse(body));
     assert!(input.to_string().len() < 100_000);
 }
+
+#[test]
+fn a_path_keeps_its_leading_slash() {
+    let tools = json!({"tools": [tool("read_file", "Reads a file", json!({
+        "type": "object",
+        "properties": {"path": {"type": "string"}},
+        "required": ["path"],
+    }))]});
+    for (prompt, path) in [
+        (r#"Use read_file of path "/tmp/a1/b.txt"."#, "/tmp/a1/b.txt"),
+        (r#"Use read_file of path "/tmp/a/b.txt"."#, "/tmp/a/b.txt"),
+        ("Use read_file with path /tmp/a1/b.txt.", "/tmp/a1/b.txt"),
+        (r#"Use read_file of path "a1/b.txt"."#, "a1/b.txt"),
+    ] {
+        let body = asked(prompt, tools.clone());
+        let (_, input) = only_call(&converse(body));
+        assert_eq!(input, json!({"path": path}), "{prompt}");
+    }
+}

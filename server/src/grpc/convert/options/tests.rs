@@ -3,7 +3,7 @@ use taiwa_core::{
     Reason,
     agent::SystemOverride,
     options::{GuardrailOptions, GuardrailStreamMode, GuardrailTrace, SystemBlock},
-    tool::{Approval, ApprovalMode, ToolChoice},
+    tool::{Approval, ApprovalMode, Schema, ToolChoice},
 };
 
 use super::*;
@@ -159,7 +159,7 @@ fn every_setting_arrives() {
         output: Some(OutputFormat {
             name: "answer".to_owned(),
             description: "the answer".to_owned(),
-            schema_json: r#"{ "type": "object" }"#.to_owned(),
+            schema: Schema::parse(r#"{ "type": "object" }"#).unwrap(),
         }),
         client_tools: read.client_tools.clone(),
         allowed_tools: vec!["weather".to_owned(), "book_table".to_owned()],
@@ -212,7 +212,10 @@ fn schemas_that_are_typed_as_structs_arrive_as_json() {
     let read = options(wire, &fixture::agent()).unwrap();
     let tool = &read.client_tools[0];
     assert_eq!(tool.schema.as_str(), r#"{"minProperties":1}"#);
-    assert_eq!(read.output.unwrap().schema_json, r#"{"maxProperties":3}"#);
+    assert_eq!(
+        read.output.unwrap().schema.as_str(),
+        r#"{"maxProperties":3}"#
+    );
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn system_block(block: SystemBlock) -> Block {
 }
 
 fn output(output: OutputFormat) -> pb::OutputFormat {
-    let schema = pb::output_format::JsonSchema::SchemaJson(output.schema_json);
+    let schema = pb::output_format::JsonSchema::SchemaJson(output.schema.as_str().to_owned());
     pb::OutputFormat {
         name: output.name,
         description: output.description,
