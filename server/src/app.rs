@@ -210,6 +210,7 @@ async fn sweep(store: Store, replay_window: Duration) {
                 sessions = swept.sessions.len(),
                 requests = swept.requests,
                 logs = swept.logs,
+                periods = swept.periods,
                 "deleted what has expired"
             ),
             // What is written fails too, and says so to whom it concerns.
