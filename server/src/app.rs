@@ -104,17 +104,20 @@ pub async fn start(config: Config) -> Result<Server, Error> {
     let agents = Arc::new(config.agents.serving(|id| tools.contains_key(id)));
     let replay_window = config.sessions.replay_window;
     let toolbox = Toolbox::start(tools, &agents).await?;
+    let budgets = Accounts::new(config.budgets);
+    let now = SystemTime::now();
+    budgets.restore(store.spent(now).await?, now);
     let registry = Registry::new(
         config.sessions,
         Arc::clone(&agents),
         bedrock,
         toolbox.clone(),
-        Accounts::new(config.budgets),
+        budgets,
         store.clone(),
     );
     toolbox.connect(&registry);
     let request_ids = RequestIds::default();
-    let since = SystemTime::now() - store::REMEMBERED;
+    let since = now - store::REMEMBERED;
     request_ids.restore(store.requests(since).await?);
     let recovered = registry.recover().await?;
     if recovered > 0 {
@@ -210,6 +213,7 @@ async fn sweep(store: Store, replay_window: Duration) {
                 sessions = swept.sessions.len(),
                 requests = swept.requests,
                 logs = swept.logs,
+                periods = swept.periods,
                 "deleted what has expired"
             ),
             // What is written fails too, and says so to whom it concerns.

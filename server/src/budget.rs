@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use taiwa_core::{
@@ -14,7 +14,7 @@ use taiwa_core::{
 use tokio::sync::Notify;
 use tracing::warn;
 
-use crate::store::Key;
+use crate::store::{Key, Period, Spent, SpentRow};
 
 /// What the turns of one tenant may spend together in one period.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +28,16 @@ pub struct Config {
     /// A model without a price is refused then.
     pub max_cost: Option<u64>,
     /// How long a period is, counted from 1970-01-01T00:00:00Z; `None` means as long as the
-    /// server runs.
+    /// server runs: only what is spent in periods is kept in the store.
+    ///
+    /// With another length the count begins anew.
     pub period: Option<Duration>,
+}
+
+impl Config {
+    fn period(&self) -> Option<Duration> {
+        self.period.filter(|period| !period.is_zero())
+    }
 }
 
 /// Output tokens that are reserved at a time for a call whose output is not limited.
@@ -83,8 +91,8 @@ pub struct Accounts {
 /// What a tenant has spent, and what its open calls may spend.
 #[derive(Debug)]
 struct Account {
-    /// Number of the period.
-    period: u64,
+    /// Where there are periods, the one that is counted.
+    period: Option<Period>,
     tokens: u64,
     cost: u64,
     /// By session, each of which has one call open at most.
@@ -99,7 +107,7 @@ struct Account {
 impl Default for Account {
     fn default() -> Self {
         Self {
-            period: 0,
+            period: None,
             tokens: 0,
             cost: 0,
             open: HashMap::new(),
@@ -139,6 +147,33 @@ impl Accounts {
             budgets: budgets.into(),
             accounts: Arc::default(),
             freed: Arc::default(),
+        }
+    }
+
+    /// Goes on from what earlier processes have spent.
+    ///
+    /// Only the period that runs counts, and the next, which a clock may have been in that was set
+    /// back since. What lies further ahead was counted by a clock that was wrong.
+    pub(crate) fn restore(&self, spent: Vec<SpentRow>, now: SystemTime) {
+        let mut accounts = self.lock();
+        for SpentRow { tenant, spent } in spent {
+            let Some(length) = self.budget(&tenant).and_then(Config::period) else {
+                continue;
+            };
+            let running = Period::at(length, now);
+            let next = Period {
+                number: running.number.saturating_add(1),
+                ..running
+            };
+            if spent.period != running && spent.period != next {
+                continue;
+            }
+            let account = accounts.entry(tenant).or_default();
+            if account.period < Some(spent.period) {
+                account.period = Some(spent.period);
+                account.tokens = spent.tokens;
+                account.cost = spent.cost;
+            }
         }
     }
 
@@ -259,11 +294,10 @@ impl Accounts {
         Some(output_tokens)
     }
 
-    /// Books what a call has used, in place of what was reserved for it.
-    pub(crate) fn settle(&self, key: &Key, step: StepId, usage: &Usage) {
-        let Some(budget) = self.budget(&key.tenant) else {
-            return;
-        };
+    /// Books what a call has used, in place of what was reserved for it; gives what the store has
+    /// to keep of it.
+    pub(crate) fn settle(&self, key: &Key, step: StepId, usage: &Usage) -> Option<Spent> {
+        let budget = self.budget(&key.tenant)?;
         let mut accounts = self.lock();
         let account = accounts.entry(Arc::clone(&key.tenant)).or_default();
         account.turn_over(budget, SystemTime::now());
@@ -272,10 +306,18 @@ impl Accounts {
             account.free(&key.session_id);
             account.learn(&hold, usage);
         }
-        account.tokens = account.tokens.saturating_add(usage.total_tokens);
-        account.cost = account.cost.saturating_add(usage.cost.unwrap_or_default());
+        let (tokens, cost) = (usage.total_tokens, usage.cost.unwrap_or_default());
+        account.tokens = account.tokens.saturating_add(tokens);
+        account.cost = account.cost.saturating_add(cost);
+        let period = account.period;
         drop(accounts);
         self.freed.notify_waiters();
+        let period = period.filter(|_| tokens > 0 || cost > 0)?;
+        Some(Spent {
+            period,
+            tokens,
+            cost,
+        })
     }
 
     /// Gives back what the calls of a session hold, which nobody will settle any more.
@@ -334,14 +376,12 @@ impl Account {
     /// A clock that is set back gives nothing back: what was spent stays spent until the period in
     /// which it was is over once more.
     fn turn_over(&mut self, budget: &Config, now: SystemTime) {
-        let Some(period) = budget.period.filter(|period| !period.is_zero()) else {
+        let Some(length) = budget.period() else {
             return;
         };
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = now.as_millis() / period.as_millis().max(1);
-        let now = u64::try_from(now).unwrap_or(u64::MAX);
-        if now > self.period {
-            self.period = now;
+        let running = Some(Period::at(length, now));
+        if running > self.period {
+            self.period = running;
             self.tokens = 0;
             self.cost = 0;
         }

@@ -1,5 +1,5 @@
 //! What outlives a call, and with SQLite a process: sessions with their history, turns, tool
-//! calls, receipts and log, and the requests that were answered.
+//! calls, receipts and log, the requests that were answered, and what tenants have spent.
 //!
 //! A [`Store`] takes a session's changes as [`Batch`]es, each of which is written whole or not at
 //! all, in the order in which they were given. It knows nothing of what the bytes say. Times are
@@ -12,6 +12,7 @@ mod memory;
 mod open_error;
 mod page;
 mod rows;
+mod spent;
 mod sqlite;
 
 use std::{
@@ -32,6 +33,7 @@ pub use self::{
     open_error::{Fault, OpenError},
     page::{Page, Paged, SessionFilter},
     rows::{Loaded, RequestRow, SessionRow, Swept},
+    spent::{Period, Spent, SpentRow},
 };
 use self::{memory::Memory, sqlite::Sqlite};
 
@@ -284,6 +286,20 @@ impl Store {
         }
     }
 
+    /// Reads what tenants have spent in periods that are not forgotten, in no order.
+    ///
+    /// A period is forgotten when the one after it is over.
+    ///
+    /// # Errors
+    ///
+    /// `Closed`, and those of the file.
+    pub async fn spent(&self, now: SystemTime) -> Result<Vec<SpentRow>, StoreError> {
+        match &self.backend {
+            Backend::Memory(memory) => memory.spent(now),
+            Backend::Sqlite(sqlite) => sqlite.spent(now).await,
+        }
+    }
+
     /// Names the sessions that have work, in no order.
     ///
     /// # Errors
@@ -296,8 +312,8 @@ impl Store {
         }
     }
 
-    /// Deletes sessions that have expired, requests that need not be remembered, and logs that
-    /// nobody may ask for.
+    /// Deletes sessions that have expired, requests that need not be remembered, logs that nobody
+    /// may ask for, and what was spent in periods that are forgotten.
     ///
     /// The task of a session that has gone finds its batches refused with `NoSession`.
     ///

@@ -13,6 +13,7 @@ mod repeats;
 mod restarts;
 mod seen;
 mod sessions;
+mod spent;
 mod takeover;
 mod talk;
 mod talker;

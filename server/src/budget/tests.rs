@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::UNIX_EPOCH};
 
 use proptest::{collection::vec, prelude::*};
 use taiwa_core::{TurnOptions, model::ReplyForm};
@@ -299,12 +299,8 @@ fn free_output_is_limited_by_the_money_for_input_alone() {
 
 #[test]
 fn a_later_period_begins_anew_with_what_is_open() {
-    let day = Duration::from_secs(24 * 60 * 60);
-    let budget = Config {
-        period: Some(day),
-        ..tokens(1_000)
-    };
-    let at = |days: f64| UNIX_EPOCH + day.mul_f64(days);
+    let budget = daily(1_000);
+    let at = |days: f64| UNIX_EPOCH + DAY.mul_f64(days);
     let mut account = Account::default();
     let hold = Hold {
         estimate: 100,
@@ -343,6 +339,139 @@ fn a_later_period_begins_anew_with_what_is_open() {
     };
     account.turn_over(&forever, at(30_000.0));
     assert_eq!(account.left(&forever, &nothing), 100);
+}
+
+fn daily(most: u64) -> Config {
+    Config {
+        period: Some(DAY),
+        ..tokens(most)
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn row(tenant: &str, length: Duration, at: SystemTime, tokens: u64, cost: u64) -> SpentRow {
+    SpentRow {
+        tenant: tenant.into(),
+        spent: Spent {
+            period: Period::at(length, at),
+            tokens,
+            cost,
+        },
+    }
+}
+
+/// Accounts with budgets of 1000 tokens, or for the tenant "dear" of 1000 picodollars, that begin
+/// with these rows at noon of a day.
+fn restored(rows: Vec<SpentRow>) -> Accounts {
+    let dear = Config {
+        tenant: Some("dear".to_owned()),
+        period: Some(DAY),
+        ..cost(1_000)
+    };
+    let accounts = Accounts::new(vec![daily(1_000), dear]);
+    accounts.restore(rows, noon());
+    accounts
+}
+
+fn noon() -> SystemTime {
+    UNIX_EPOCH + DAY.mul_f64(20_000.5)
+}
+
+/// Tokens that a tenant may still spend, so long after the noon at which accounts begin.
+fn left(accounts: &Accounts, tenant: &str, days: f64) -> u64 {
+    let nothing = Hold {
+        estimate: 0,
+        input_tokens: 0,
+        output_tokens: 0,
+        price: Some(PRICE),
+    };
+    let budget = accounts.budget(tenant).unwrap();
+    let mut accounts = accounts.lock();
+    let account = accounts.entry(tenant.into()).or_default();
+    account.turn_over(budget, UNIX_EPOCH + DAY.mul_f64(20_000.5 + days));
+    account.left(budget, &nothing)
+}
+
+#[test]
+fn what_an_earlier_process_spent_is_spent_until_its_period_is_over() {
+    let accounts = restored(vec![
+        row("acme", DAY, noon(), 600, 0),
+        row("dear", DAY, noon(), 0, 700),
+    ]);
+    assert_eq!(left(&accounts, "acme", 0.4), 400);
+    assert_eq!(left(&accounts, "dear", 0.4), 30, "300 picodollars buy them");
+    assert_eq!(left(&accounts, "other", 0.4), 1_000);
+    assert_eq!(left(&accounts, "acme", 0.5), 1_000);
+    assert_eq!(left(&accounts, "dear", 0.5), 100);
+}
+
+#[test]
+fn what_was_spent_in_other_periods_or_without_one_is_no_longer_counted() {
+    let forever = Config {
+        tenant: Some("forever".to_owned()),
+        ..tokens(1_000)
+    };
+    let accounts = Accounts::new(vec![daily(1_000), forever]);
+    let rows = vec![
+        row("acme", DAY, noon() - DAY, 600, 0),
+        row("acme", DAY / 2, noon(), 600, 0),
+        row("acme", DAY * 2, noon(), 600, 0),
+        // Further ahead than a clock that is set right goes back.
+        row("acme", DAY, noon() + DAY * 2, 600, 0),
+        row("forever", DAY, noon(), 600, 0),
+    ];
+    accounts.restore(rows, noon());
+    assert_eq!(left(&accounts, "acme", 0.0), 1_000);
+    assert_eq!(left(&accounts, "forever", 0.0), 1_000);
+
+    let others = Config {
+        tenant: Some("other".to_owned()),
+        ..daily(1)
+    };
+    let accounts = Accounts::new(vec![others]);
+    accounts.restore(vec![row("acme", DAY, noon(), 600, 0)], noon());
+    assert!(accounts.lock().is_empty());
+}
+
+#[test]
+fn a_clock_that_was_set_back_over_a_restart_gives_nothing_back() {
+    let today = row("acme", DAY, noon(), 100, 0);
+    let tomorrow = row("acme", DAY, noon() + DAY, 600, 0);
+    for rows in [[today.clone(), tomorrow.clone()], [tomorrow, today]] {
+        let accounts = restored(rows.to_vec());
+        assert_eq!(left(&accounts, "acme", 0.0), 400);
+        assert_eq!(left(&accounts, "acme", 1.0), 400);
+        assert_eq!(left(&accounts, "acme", 1.5), 1_000);
+    }
+}
+
+#[test]
+fn what_is_to_be_kept_names_the_period_in_which_it_was_booked() {
+    let accounts = Accounts::new(vec![daily(1_000)]);
+    let settle = |usage: &Usage| accounts.settle(&key("s"), StepId(1), usage);
+    let before = Period::at(DAY, SystemTime::now());
+    let spent = settle(&used(30, 4)).unwrap();
+    let after = Period::at(DAY, SystemTime::now());
+    assert!((before..=after).contains(&spent.period), "{spent:?}");
+    assert_eq!((spent.tokens, spent.cost), (34, 70));
+    assert_eq!(settle(&used(0, 0)), None, "nothing is not written");
+
+    // As if the clock had been set back since.
+    let ahead = Period {
+        number: spent.period.number + 5,
+        ..spent.period
+    };
+    accounts.lock().get_mut("acme").unwrap().period = Some(ahead);
+    assert_eq!(settle(&used(30, 4)).unwrap().period, ahead);
+}
+
+#[test]
+fn what_is_spent_of_no_budget_or_of_one_without_periods_is_not_kept() {
+    for budgets in [Vec::new(), vec![tokens(1_000)]] {
+        let accounts = Accounts::new(budgets);
+        assert_eq!(accounts.settle(&key("s"), StepId(1), &used(30, 4)), None);
+    }
 }
 
 /// What happens to one of the sessions.

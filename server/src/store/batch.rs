@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::StoreError;
+use super::{StoreError, spent::Spent};
 
 /// Names a session.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,7 +118,8 @@ impl fmt::Debug for Done {
 
 /// One change.
 ///
-/// All but [`Write::Begin`], [`Write::Delete`] and [`Write::Request`] need the session to exist.
+/// All but [`Write::Begin`], [`Write::Delete`], [`Write::Request`] and [`Write::Spent`] need the
+/// session to exist.
 #[derive(Clone, Debug)]
 pub enum Write {
     /// Begins the session.
@@ -151,6 +152,8 @@ pub enum Write {
     Call(Call),
     /// Remembers a request of the tenant, in place of an earlier one of its id.
     Request(Request),
+    /// Adds to what the tenant has spent in a period.
+    Spent(Spent),
     /// Appends to the log; sequence numbers rise.
     Log(Vec<LogEntry>),
     /// Drops the log's entries up to this sequence number.
@@ -160,7 +163,7 @@ pub enum Write {
     },
     /// Deletes all of the session; one that does not exist is left so.
     ///
-    /// Requests are the tenant's and stay.
+    /// Requests and what was spent are the tenant's and stay.
     Delete,
 }
 

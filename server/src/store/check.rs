@@ -61,7 +61,7 @@ pub(super) fn check(fence: &Fence, writes: &[Write], standing: Standing) -> Resu
                     tenant_sessions = tenant_sessions.saturating_sub(1);
                 }
             }
-            Write::Request(_) => {}
+            Write::Request(_) | Write::Spent(_) => {}
             Write::History { keep, added } => {
                 let session = session.as_mut().ok_or(StoreError::NoSession)?;
                 if *keep > session.messages {

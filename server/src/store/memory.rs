@@ -22,6 +22,7 @@ use super::{
     check::{Standing, check},
     page::{List, Page, Paged, SessionFilter, SessionPosition},
     rows::{Loaded, RequestRow, SessionRow, Swept},
+    spent::{Period, Spent, SpentRow},
 };
 
 /// The store's rows, behind one lock.
@@ -44,6 +45,7 @@ struct State {
 struct Tenant {
     sessions: HashMap<Arc<str>, Session>,
     requests: HashMap<String, Request>,
+    spent: HashMap<Period, Spent>,
 }
 
 impl Memory {
@@ -189,6 +191,20 @@ impl Memory {
         Ok(rows)
     }
 
+    pub(super) fn spent(&self, now: SystemTime) -> Result<Vec<SpentRow>, StoreError> {
+        let state = self.open()?;
+        let mut rows = Vec::new();
+        for (tenant, row) in &state.tenants {
+            let spent = row.spent.values();
+            let spent = spent.filter(|spent| !spent.period.is_forgotten(now));
+            rows.extend(spent.map(|spent| SpentRow {
+                tenant: Arc::clone(tenant),
+                spent: *spent,
+            }));
+        }
+        Ok(rows)
+    }
+
     pub(super) fn unfinished(&self) -> Result<Vec<Key>, StoreError> {
         let state = self.open()?;
         let mut keys = Vec::new();
@@ -234,6 +250,10 @@ impl Memory {
                 age.is_ok_and(|age| age <= REMEMBERED) || request.at > sweep.now
             });
             swept.requests += before - row.requests.len();
+            let before = row.spent.len();
+            row.spent
+                .retain(|period, _| !period.is_forgotten(sweep.now));
+            swept.periods += before - row.spent.len();
         }
         state.tenants.retain(|_, row| !row.is_empty());
         drop(state);
@@ -330,6 +350,11 @@ impl Tenant {
                 Write::Request(request) => {
                     self.requests.insert(request.request_id.clone(), request);
                 }
+                Write::Spent(more) => {
+                    let nothing = Spent::nothing(more.period);
+                    let spent = self.spent.entry(more.period).or_insert(nothing);
+                    spent.add(&more);
+                }
                 write @ (Write::Head(_)
                 | Write::State(_)
                 | Write::Options(_)
@@ -349,6 +374,6 @@ impl Tenant {
     }
 
     fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.requests.is_empty()
+        self.sessions.is_empty() && self.requests.is_empty() && self.spent.is_empty()
     }
 }

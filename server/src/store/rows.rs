@@ -92,4 +92,6 @@ pub struct Swept {
     pub requests: usize,
     /// Number of sessions whose log was dropped.
     pub logs: usize,
+    /// Number of periods of tenants that were forgotten.
+    pub periods: usize,
 }

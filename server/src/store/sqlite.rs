@@ -40,6 +40,7 @@ use super::{
     batch::{Batch, Call, Fence, Key, Turn},
     page::{List, Page, Paged, SessionFilter, SessionPosition},
     rows::{Loaded, RequestRow, SessionRow, Swept},
+    spent::SpentRow,
 };
 
 /// Number of fences that a process can give: those of the next begin above.
@@ -176,6 +177,11 @@ impl Sqlite {
         self.readers.read(read).await
     }
 
+    pub(super) async fn spent(&self, now: SystemTime) -> Result<Vec<SpentRow>, StoreError> {
+        let read = move |connection: &_| read::spent(connection, now);
+        self.readers.read(read).await
+    }
+
     pub(super) async fn unfinished(&self) -> Result<Vec<Key>, StoreError> {
         self.readers.read(read::unfinished).await
     }
@@ -189,6 +195,7 @@ impl Sqlite {
             swept.sessions.extend(piece.swept.sessions);
             swept.requests += piece.swept.requests;
             swept.logs += piece.swept.logs;
+            swept.periods += piece.swept.periods;
             if !piece.has_more {
                 return Ok(swept);
             }

@@ -27,6 +27,7 @@ mod models;
 mod record;
 mod room;
 mod soak;
+mod spent;
 mod stops;
 mod tools;
 mod verdict;

@@ -707,6 +707,7 @@ async fn a_closed_store_refuses(bench: Bench) {
             .await
             .err(),
         store.requests(at(0)).await.err(),
+        store.spent(at(0)).await.err(),
         store.unfinished().await.err(),
         store
             .sweep(Sweep {

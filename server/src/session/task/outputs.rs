@@ -20,6 +20,7 @@ use crate::{
         kept,
         log::{Entry, TurnEnd},
     },
+    store::Write,
 };
 
 /// How long a finished stream may take to run out before its connection is closed instead of kept.
@@ -50,7 +51,8 @@ impl Task {
                 Command::CallModel { step, request } => self.call_model(step, *request),
                 Command::Extend(step) => self.extend(step),
                 Command::Settle { step, usage } => {
-                    self.budgets.settle(self.place.key(), step, &usage)
+                    let spent = self.budgets.settle(self.place.key(), step, &usage);
+                    self.writes.extend(spent.map(Write::Spent));
                 }
                 Command::RunTool(run) => self.run_tool(*run),
                 Command::CancelTool(run) => self.runs.cancel(run),

@@ -100,7 +100,7 @@ impl Session {
                 }
             }
             // The tenant's, not the session's.
-            Write::Begin(_) | Write::Delete | Write::Request(_) => {}
+            Write::Begin(_) | Write::Delete | Write::Request(_) | Write::Spent(_) => {}
         }
     }
 

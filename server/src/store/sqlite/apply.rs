@@ -10,12 +10,13 @@ use std::collections::{HashMap, hash_map::Entry};
 use rusqlite::{Connection, params};
 
 use self::session::Row;
-use super::value::number;
+use super::value::{expiry, integer, number};
 use crate::store::{
     StoreError,
     batch::{Batch, Key, Request, Write},
     check::{Standing, check},
     page::nanos,
+    spent::Spent,
 };
 
 /// A transaction in which batches are written.
@@ -72,6 +73,7 @@ impl<'a> Applying<'a> {
                 }
                 Write::Delete => delete(connection, session.take())?,
                 Write::Request(request) => remember(connection, &batch.key.tenant, request)?,
+                Write::Spent(spent) => spend(connection, &batch.key.tenant, spent)?,
                 Write::Head(_)
                 | Write::State(_)
                 | Write::Options(_)
@@ -124,6 +126,24 @@ fn remember(connection: &Connection, tenant: &str, request: &Request) -> rusqlit
         request.fingerprint,
         nanos(request.at),
         &request.value[..],
+    ])?;
+    Ok(())
+}
+
+fn spend(connection: &Connection, tenant: &str, spent: &Spent) -> rusqlite::Result<()> {
+    // A sum beyond the largest integer would be no integer, and the table would refuse it.
+    let sql = "INSERT INTO spent (tenant, period_ms, period, tokens, cost, expires)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT DO UPDATE SET
+                 tokens = min(tokens, 9223372036854775807 - excluded.tokens) + excluded.tokens,
+                 cost = min(cost, 9223372036854775807 - excluded.cost) + excluded.cost";
+    connection.prepare_cached(sql)?.execute(params![
+        tenant,
+        integer(spent.period.length_ms),
+        integer(spent.period.number),
+        integer(spent.tokens),
+        integer(spent.cost),
+        expiry(spent.period.expires()),
     ])?;
     Ok(())
 }

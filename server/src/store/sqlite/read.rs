@@ -17,6 +17,7 @@ use crate::store::{
     batch::{Begin, Call, Head, Key, LogEntry, Turn},
     page::{nanos, time_of},
     rows::{Loaded, RequestRow, SessionRow},
+    spent::{Period, Spent, SpentRow},
 };
 
 /// What [`Found`] is read from.
@@ -187,6 +188,25 @@ pub(super) fn requests(
         })
     })?;
     requests.collect()
+}
+
+pub(super) fn spent(connection: &Connection, now: SystemTime) -> rusqlite::Result<Vec<SpentRow>> {
+    let sql = "SELECT tenant, period_ms, period, tokens, cost FROM spent WHERE expires > ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let spent = statement.query_map([nanos(now)], |row| {
+        Ok(SpentRow {
+            tenant: row.get(0)?,
+            spent: Spent {
+                period: Period {
+                    length_ms: number(row.get(1)?),
+                    number: number(row.get(2)?),
+                },
+                tokens: number(row.get(3)?),
+                cost: number(row.get(4)?),
+            },
+        })
+    })?;
+    spent.collect()
 }
 
 pub(super) fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Key>> {

@@ -6,7 +6,10 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x5461_6977;
 
 /// Each brings a file one version further; they are added to, and never changed.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema/001.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema/001.sql"),
+    include_str!("schema/002.sql"),
+];
 
 /// What a file says that it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,58 @@ pub(super) fn migrate(
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
+    use crate::store::{Config, Durability, Key, Period, Place, Spent, SpentRow, Store, Write};
+
+    /// A file of the first version, with a request in it.
+    fn first_version() -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut connection = Connection::open(file.path()).unwrap();
+        migrate(&mut connection, &MIGRATIONS[..1], 0).unwrap();
+        let request = "INSERT INTO request VALUES ('acme', 'r-1', zeroblob(32), 5, x'01')";
+        connection.execute(request, []).unwrap();
+        file
+    }
+
+    #[tokio::test]
+    async fn a_store_of_the_first_version_keeps_what_it_has_and_takes_what_tenants_spend() {
+        let file = first_version();
+        let store = || {
+            let place = Place::Sqlite {
+                path: file.path().to_owned(),
+                durability: Durability::Normal,
+            };
+            Store::open(Config {
+                place,
+                max_sessions_per_tenant: 1,
+            })
+        };
+        let opened = store().await.unwrap();
+        let requests = opened.requests(SystemTime::UNIX_EPOCH).await.unwrap();
+        assert_eq!(requests[0].request_id, "r-1");
+        let now = SystemTime::now();
+        assert_eq!(opened.spent(now).await.unwrap(), []);
+
+        let spent = Spent {
+            period: Period::at(Duration::from_secs(60 * 60), now),
+            tokens: 3,
+            cost: 4,
+        };
+        let tenant = "acme".into();
+        let writing = opened.commit(
+            Key::new(&tenant, "s"),
+            opened.fence(),
+            vec![Write::Spent(spent)],
+        );
+        writing.await.unwrap();
+        opened.close().await;
+        let opened = store().await.unwrap();
+        let expected = [SpentRow { tenant, spent }];
+        assert_eq!(opened.spent(now).await.unwrap(), expected);
+        opened.close().await;
+    }
 
     const STEPS: [&str; 3] = [
         "CREATE TABLE word (text TEXT); INSERT INTO word VALUES ('old');",

@@ -10,8 +10,8 @@ use crate::store::{REMEMBERED, Sweep, Swept, batch::Key, page::nanos};
 /// How long a piece may hold up commits, short of one session that takes longer to delete.
 const PIECE: Duration = Duration::from_millis(10);
 
-/// Requests that are deleted at once; small rows.
-const REQUESTS: i64 = 256;
+/// Requests, and periods of tenants, that are deleted at once; small rows.
+const ROWS: i64 = 256;
 
 /// Free pages are given back once there are so many, and those beyond; 4 MiB.
 const SPARE_PAGES: i64 = 1024;
@@ -30,10 +30,12 @@ pub(super) fn piece(connection: &mut Connection, sweep: Sweep) -> rusqlite::Resu
         let session = delete_session(&transaction, sweep.now)?;
         let requests = delete_requests(&transaction, sweep.now)?;
         let logs = drop_log(&transaction, sweep)?;
-        has_more = session.is_some() || requests + logs > 0;
+        let periods = delete_periods(&transaction, sweep.now)?;
+        has_more = session.is_some() || requests + logs + periods > 0;
         swept.sessions.extend(session);
         swept.requests += requests;
         swept.logs += logs;
+        swept.periods += periods;
     }
     transaction.commit()?;
     let free: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
@@ -68,7 +70,14 @@ fn delete_requests(connection: &Connection, now: SystemTime) -> rusqlite::Result
     let sql = "DELETE FROM request WHERE rowid IN (
                  SELECT rowid FROM request WHERE at < ?1 LIMIT ?2)";
     let mut statement = connection.prepare_cached(sql)?;
-    statement.execute(params![nanos(before), REQUESTS])
+    statement.execute(params![nanos(before), ROWS])
+}
+
+fn delete_periods(connection: &Connection, now: SystemTime) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM spent WHERE (tenant, period_ms, period) IN (
+                 SELECT tenant, period_ms, period FROM spent WHERE expires <= ?1 LIMIT ?2)";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute(params![nanos(now), ROWS])
 }
 
 fn drop_log(connection: &Connection, sweep: Sweep) -> rusqlite::Result<usize> {

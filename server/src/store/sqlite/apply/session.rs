@@ -140,7 +140,7 @@ impl Row {
             }
             Write::Trim { through } => self.trim(connection, *through)?,
             // The transaction's, not the row's.
-            Write::Begin(_) | Write::Delete | Write::Request(_) => {}
+            Write::Begin(_) | Write::Delete | Write::Request(_) | Write::Spent(_) => {}
         }
         Ok(())
     }
