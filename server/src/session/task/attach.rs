@@ -89,14 +89,17 @@ impl Task {
         resumption: Resumption,
         options: Options,
     ) -> Result<Reader, Failure> {
-        let newest = self.log.committed();
+        let mut newest = self.log.committed();
         let after = resumption.after;
         check_cursor("after_sequence", after, newest)?;
         let mut interest = Interest::Everything;
         let mut follows = Follows::Session;
-        // What is said and not yet kept is there, too: a restart may just have ended a turn.
-        let said = self.log.last_sequence();
-        let mut end = resumption.replay_only.then_some((said, None));
+        let mut end = None;
+        if resumption.replay_only {
+            // What is said and not yet kept is there, too: a restart may just have ended a turn.
+            newest = self.log.last_sequence();
+            end = Some((newest, None));
+        }
         if let Some(turn_id) = &resumption.turn_id {
             let turn = self.standing(turn_id).ok_or_else(|| no_turn(turn_id))?;
             interest = Interest::Turn(Arc::clone(&turn.turn_id));
