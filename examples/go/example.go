@@ -13,6 +13,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -34,7 +35,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	conn, err := grpc.NewClient(endpoint.Host,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUnaryInterceptor(withDeadline))
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUnaryInterceptor(withDeadline),
+		// A peer that went without a word is noticed by its silence.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second}))
 	if err != nil {
 		return err
 	}

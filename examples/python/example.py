@@ -74,7 +74,9 @@ async def resume(taiwa):
 
 async def main():
     endpoint = urlsplit(os.environ.get("TAIWA_ENDPOINT", "http://127.0.0.1:50051"))
-    async with grpc.aio.insecure_channel(endpoint.netloc, interceptors=[Deadlines()]) as channel:
+    # A peer that went without a word is noticed by its silence.
+    options = [("grpc.keepalive_time_ms", 30_000)]
+    async with grpc.aio.insecure_channel(endpoint.netloc, options, interceptors=[Deadlines()]) as channel:
         taiwa = AgentServiceStub(channel)
         print("== Invoke")
         print((await taiwa.Invoke(InvokeRequest(prompt="What is a stream?"))).text)

@@ -63,7 +63,9 @@ async function resume(taiwa: Taiwa) {
 
 const baseUrl = process.env.TAIWA_ENDPOINT ?? "http://127.0.0.1:50051";
 // A call that names no time of its own has a minute; of a stream `timeoutMs: 0` says that it may last.
-const transport = createGrpcTransport({ baseUrl, defaultTimeoutMs: 60_000 });
+// A peer that went without a word is noticed by its silence.
+const settings = { defaultTimeoutMs: 60_000, pingIntervalMs: 30_000 };
+const transport = createGrpcTransport({ baseUrl, ...settings });
 const taiwa = createClient(AgentService, transport);
 console.log("== Invoke");
 console.log((await taiwa.invoke({ prompt: "What is a stream?" })).text);

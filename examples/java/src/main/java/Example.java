@@ -21,7 +21,9 @@ public class Example {
     var endpoint = System.getenv().getOrDefault("TAIWA_ENDPOINT", "http://127.0.0.1:50051");
     var target = URI.create(endpoint).getAuthority();
     var channel = Grpc.newChannelBuilder(target, InsecureChannelCredentials.create())
-        .intercept(new Deadlines()).build();
+        .intercept(new Deadlines())
+        // A peer that went without a word is noticed by its silence.
+        .keepAliveTime(30, TimeUnit.SECONDS).build();
     try {
       run(AgentServiceGrpc.newBlockingV2Stub(channel));
     } finally {
