@@ -1,10 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"log"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -26,7 +26,7 @@ func show(event *pb.Event) {
 }
 
 // showError prints the code, the reason and the fields at fault, which programs branch on.
-func showError(_ *pb.InvokeResponse, err error) {
+func showError(err error) {
 	fmt.Print(code.Code(status.Code(err)))
 	for _, detail := range status.Convert(err).Details() {
 		switch detail := detail.(type) {
@@ -41,21 +41,14 @@ func showError(_ *pb.InvokeResponse, err error) {
 	fmt.Println()
 }
 
-// events gives what a stream brings, up to its end.
-func events(stream interface{ Recv() (*pb.Event, error) }) iter.Seq[*pb.Event] {
-	return func(yield func(*pb.Event) bool) {
+// events gives what a stream brings, up to its end or its failure.
+func events(stream interface{ Recv() (*pb.Event, error) }) iter.Seq2[*pb.Event, error] {
+	return func(yield func(*pb.Event, error) bool) {
 		for {
 			event, err := stream.Recv()
-			if err == io.EOF || !yield(must(event, err)) {
+			if errors.Is(err, io.EOF) || !yield(event, err) || err != nil {
 				return
 			}
 		}
 	}
-}
-
-func must[T any](value T, err error) T {
-	if err != nil {
-		log.Fatal(err)
-	}
-	return value
 }

@@ -2,32 +2,25 @@
 
 import asyncio
 import os
+import uuid
+from contextlib import aclosing
+from urllib.parse import urlsplit
 
 import grpc
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from grpc_status import rpc_status
 
+from deadlines import Deadlines
+from follow import follow
+from show import show, show_error
 from taiwa.v1.agent_service_pb2 import InvokeRequest
 from taiwa.v1.agent_service_pb2_grpc import AgentServiceStub
 from taiwa.v1.content_pb2 import ToolResult
 from taiwa.v1.converse_pb2 import INPUT_POLICY_INTERRUPT, ConverseRequest, SessionSetup
 from taiwa.v1.delivery_pb2 import DISCONNECT_POLICY_CONTINUE, ResumeStreamRequest, StreamOptions
 from taiwa.v1.tool_pb2 import ToolSpec
-from taiwa.v1.turn_pb2 import TURN_STATUS_INTERRUPTED, TurnOptions, TurnStatus
+from taiwa.v1.turn_pb2 import TURN_STATUS_INTERRUPTED, TurnOptions
 
 SCHEMA = '{"type": "object", "properties": {"city": {"type": "string"}}}'
 WEATHER = ToolSpec(name="get_weather", description="Tells the weather.", input_schema_json=SCHEMA)
-
-
-def show(event):
-    """Prints text as it comes; there are more kinds of events, and there may be new ones."""
-    match event.WhichOneof("payload"):
-        case "text_delta":
-            print(event.text_delta.text, end="", flush=True)
-        case "tool_call":
-            print(f"[{event.tool_call.tool_name} {event.tool_call.input_json}]")
-        case "turn_ended":
-            print(f"\n[{TurnStatus.Name(event.turn_ended.status)}]")
 
 
 async def converse(taiwa):
@@ -55,10 +48,7 @@ async def errors(taiwa):
     try:
         await taiwa.Invoke(InvokeRequest(prompt="Hi!", options=TurnOptions(max_tokens=-1)))
     except grpc.aio.AioRpcError as error:
-        info, request = ErrorInfo(), BadRequest()
-        for detail in rpc_status.from_call(error).details:
-            detail.Unpack(info) or detail.Unpack(request)
-        print(error.code().name, info.reason, *(at.field for at in request.field_violations))
+        show_error(error)
     try:  # Told by this side or by the server, whichever is first; the code is the same.
         await taiwa.Invoke(InvokeRequest(prompt="Think for ever."), timeout=0.5)
     except grpc.aio.AioRpcError as error:
@@ -67,21 +57,26 @@ async def errors(taiwa):
 
 async def resume(taiwa):
     stream = StreamOptions(on_disconnect=DISCONNECT_POLICY_CONTINUE)
-    call = taiwa.InvokeStream(InvokeRequest(prompt="Tell me of rivers.", stream=stream))
-    before = [await call.read() for _ in range(6)]
-    call.cancel()
-    cursor = ResumeStreamRequest(turn_id=before[0].turn_id, after_sequence=before[-1].sequence)
-    cursor.session_id = before[0].turn_started.session_id
-    # Events of the stream alone, such as stream_resumed, have no number.
-    after = [event async for event in taiwa.ResumeStream(cursor) if event.sequence]
-    for event in before + after:
-        show(event)
-    print(*(event.sequence for event in before), "cut", *(event.sequence for event in after))
+    request = InvokeRequest(prompt="Tell me of rivers.", request_id=str(uuid.uuid4()), stream=stream)
+    cursor = ResumeStreamRequest()
+    seen = []
+    for last in 6, None:  # It is left after its sixth event, and taken up again from there.
+        async with aclosing(follow(taiwa, request, cursor)) as events:
+            async for event in events:
+                if event.sequence:
+                    show(event)
+                    seen.append(event.sequence)
+                if event.sequence == last:
+                    seen.append("cut")
+                    break
+    print(*seen)
 
 
 async def main():
-    endpoint = os.environ.get("TAIWA_ENDPOINT", "127.0.0.1:50051")
-    async with grpc.aio.insecure_channel(endpoint) as channel:
+    endpoint = urlsplit(os.environ.get("TAIWA_ENDPOINT", "http://127.0.0.1:50051"))
+    # A peer that went without a word is noticed by its silence.
+    options = [("grpc.keepalive_time_ms", 30_000)]
+    async with grpc.aio.insecure_channel(endpoint.netloc, options, interceptors=[Deadlines()]) as channel:
         taiwa = AgentServiceStub(channel)
         print("== Invoke")
         print((await taiwa.Invoke(InvokeRequest(prompt="What is a stream?"))).text)

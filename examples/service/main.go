@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"net/url"
 	"os/signal"
 	"path"
 	"syscall"
@@ -27,7 +28,7 @@ import (
 func main() {
 	log.SetFlags(log.LstdFlags | log.Lmicroseconds | log.LUTC)
 	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
-	agents := flag.String("taiwa", "127.0.0.1:50051", "address of Taiwa")
+	agents := flag.String("taiwa", "http://127.0.0.1:50051", "URL of Taiwa")
 	flag.Parse()
 	if err := serve(*listen, *agents); err != nil {
 		log.Fatal(err)
@@ -35,19 +36,23 @@ func main() {
 }
 
 func serve(listen, agents string) error {
-	// One connection for all calls; it is opened with the first, and again when it is lost.
-	connection, err := grpc.NewClient(agents, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	endpoint, err := url.Parse(agents)
 	if err != nil {
 		return err
 	}
-	defer connection.Close()
+	// One connection for all calls; it is opened with the first, and again when it is lost.
+	conn, err := grpc.NewClient(endpoint.Host, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
 	}
 
 	server := grpc.NewServer(grpc.UnaryInterceptor(logged))
-	shop.RegisterOrdersServer(server, newOrders(taiwa.NewAgentServiceClient(connection)))
+	shop.RegisterOrdersServer(server, newOrders(taiwa.NewAgentServiceClient(conn)))
 	// By this Taiwa learns which methods there are and what they take.
 	reflection.Register(server)
 

@@ -7,16 +7,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	shop "example.com/orders/gen/shop/v1"
 	taiwa "example.com/orders/gen/taiwa/v1"
 )
-
-// What of a caller's metadata goes along to Taiwa, which passes it on to its tools.
-var forwarded = []string{"x-user", "traceparent"}
 
 // How long it takes to look up the order "slow".
 const slow = 30 * time.Second
@@ -35,26 +31,6 @@ func newOrders(agents taiwa.AgentServiceClient) *orders {
 		{OrderId: "o-1", Customer: "Ada", Item: "anvil", Count: 2, Status: shop.OrderStatus_ORDER_STATUS_SHIPPED, PlaceTime: timestamppb.New(noon)},
 		{OrderId: "slow", Customer: "Grace", Item: "compiler", Count: 1, Status: shop.OrderStatus_ORDER_STATUS_PLACED, PlaceTime: timestamppb.New(noon.Add(time.Hour))},
 	}}
-}
-
-// Ask has an agent answer. The call of Taiwa is made with ctx: it has what is left of the
-// caller's deadline, and a caller that cancels or goes away cancels it.
-func (o *orders) Ask(ctx context.Context, request *shop.AskRequest) (*shop.AskResponse, error) {
-	sent, _ := metadata.FromIncomingContext(ctx)
-	for _, name := range forwarded {
-		for _, value := range sent[name] {
-			ctx = metadata.AppendToOutgoingContext(ctx, name, value)
-		}
-	}
-	answer, err := o.agents.Invoke(ctx, &taiwa.InvokeRequest{AgentId: "clerk", Prompt: request.GetQuestion()})
-	if err != nil {
-		// A status with its details: the caller can tell a passing failure from a lasting one.
-		return nil, err
-	}
-	if stands := answer.GetResult().GetStatus(); stands != taiwa.TurnStatus_TURN_STATUS_COMPLETED {
-		return nil, status.Errorf(codes.FailedPrecondition, "the answer waits for somebody: %v", stands)
-	}
-	return &shop.AskResponse{Answer: answer.GetText()}, nil
 }
 
 func (o *orders) GetOrder(ctx context.Context, request *shop.GetOrderRequest) (*shop.Order, error) {

@@ -1,6 +1,8 @@
 """Talks with an agent both ways, and rolls a die when it asks for one: step 10 of docs/tour.md."""
 
+import os
 import queue
+from urllib.parse import urlsplit
 
 import grpc
 from taiwa.v1 import agent_service_pb2_grpc, content_pb2, converse_pb2, tool_pb2, turn_pb2
@@ -15,7 +17,8 @@ def say(**frame):
 roll = tool_pb2.ToolSpec(name="roll", description="Rolls a die.", input_schema_json='{"type":"object"}')
 say(setup=converse_pb2.SessionSetup(options=turn_pb2.TurnOptions(client_tools=[roll])))
 say(prompt="Use roll.")
-with grpc.insecure_channel("127.0.0.1:50051") as channel:
+endpoint = urlsplit(os.environ.get("TAIWA_ENDPOINT", "http://127.0.0.1:50051"))
+with grpc.insecure_channel(endpoint.netloc) as channel:
     for event in agent_service_pb2_grpc.AgentServiceStub(channel).Converse(iter(frames.get, None)):
         match event.WhichOneof("payload"):
             case "text_delta":

@@ -1,18 +1,18 @@
 // Makes the calls that ../README.md lists, and prints what comes of them.
-import { PassThrough } from "node:stream";
+import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type Client, type ConnectError, createClient } from "@connectrpc/connect";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createWritableIterable } from "@connectrpc/connect/protocol";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { CodeSchema } from "./gen/google/rpc/code_pb.js";
-import { BadRequestSchema, ErrorInfoSchema } from "./gen/google/rpc/error_details_pb.js";
 import { AgentService } from "./gen/taiwa/v1/agent_service_pb.js";
 import { type ConverseRequestSchema, InputPolicy } from "./gen/taiwa/v1/converse_pb.js";
 import { DisconnectPolicy } from "./gen/taiwa/v1/delivery_pb.js";
-import type { Event } from "./gen/taiwa/v1/event_pb.js";
-import { TurnStatus, TurnStatusSchema } from "./gen/taiwa/v1/turn_pb.js";
+import { TurnStatus } from "./gen/taiwa/v1/turn_pb.js";
+import { type Cursor, follow } from "./follow.js";
+import { show, showCode, showError } from "./show.js";
 
 type Taiwa = Client<typeof AgentService>;
-type Frame = MessageInitShape<typeof ConverseRequestSchema>["frame"];
+type Request = MessageInitShape<typeof ConverseRequestSchema>;
 const schema = '{"type": "object", "properties": {"city": {"type": "string"}}}';
 const weather = {
   name: "get_weather",
@@ -20,75 +20,58 @@ const weather = {
   input: { case: "inputSchemaJson" as const, value: schema },
 };
 
-// Prints text as it comes; there are more kinds of events, and there may be new ones.
-function show({ payload }: Event) {
-  if (payload.case === "textDelta") {
-    process.stdout.write(payload.value.text);
-  } else if (payload.case === "toolCall") {
-    console.log(`[${payload.value.toolName} ${payload.value.inputJson}]`);
-  } else if (payload.case === "turnEnded") {
-    console.log(`\n[${TurnStatusSchema.value[payload.value.status]?.name}]`);
-  }
-}
-
-const showCode = (error: ConnectError) => console.log(CodeSchema.value[error.code]?.name);
-
-function showError(error: ConnectError) {
-  const [info] = error.findDetails(ErrorInfoSchema);
-  const [request] = error.findDetails(BadRequestSchema);
-  const fields = request?.fieldViolations.map((violation) => violation.field) ?? [];
-  console.log(CodeSchema.value[error.code]?.name, info?.reason, ...fields);
-}
-
 async function converse(taiwa: Taiwa) {
-  const frames = new PassThrough({ objectMode: true });
-  const send = (frame: Frame) => frames.write({ frame });
+  const frames = createWritableIterable<Request>();
+  const events = taiwa.converse(frames, { timeoutMs: 0 });
+  // Waits until the call has taken the frame, and fails when the call did.
+  const send = (frame: Request["frame"]) => frames.write({ frame });
   const options = { clientTools: [weather] };
-  send({ case: "setup", value: { inputPolicy: InputPolicy.INTERRUPT, options } });
-  send({ case: "prompt", value: "Tell me of the tides." });
+  await send({ case: "setup", value: { inputPolicy: InputPolicy.INTERRUPT, options } });
+  await send({ case: "prompt", value: "Tell me of the tides." });
   let pieces = 0;
-  for await (const event of taiwa.converse(frames)) {
+  for await (const event of events) {
     show(event);
     const { case: kind, value } = event.payload;
     if (kind === "textDelta" && ++pieces === 3) {
       // In the middle of the answer: what is said now interrupts it.
-      send({ case: "prompt", value: "Stop! What is the weather in Oslo?" });
+      await send({ case: "prompt", value: "Stop! What is the weather in Oslo?" });
     } else if (kind === "toolCall") {
-      send({ case: "toolResult", value: { toolCallId: value.toolCallId, text: "7 degrees" } });
+      await send({ case: "toolResult", value: { toolCallId: value.toolCallId, text: "7 degrees" } });
     } else if (kind === "turnEnded" && value.status !== TurnStatus.INTERRUPTED) {
-      frames.end();
+      frames.close();
     }
   }
 }
 
 async function resume(taiwa: Taiwa) {
   const stream = { onDisconnect: DisconnectPolicy.CONTINUE };
-  const request = { prompt: "Tell me of rivers.", stream };
-  const connection = new AbortController();
-  const before: Event[] = [];
-  for await (const event of taiwa.invokeStream(request, { signal: connection.signal })) {
-    if (before.push(event) === 6) break;
+  const request = { prompt: "Tell me of rivers.", requestId: randomUUID(), stream };
+  const cursor: Cursor = { sessionId: "", turnId: "", afterSequence: 0n };
+  const seen: unknown[] = [];
+  // It is left after its sixth event, and taken up again from there.
+  for (const last of [6n, undefined]) {
+    for await (const event of follow(taiwa, request, cursor)) {
+      if (event.sequence === 0n) continue;
+      show(event);
+      seen.push(event.sequence);
+      if (event.sequence === last) break;
+    }
+    if (last) seen.push("cut");
   }
-  connection.abort();
-  const { turnId, payload } = before[0];
-  const sessionId = payload.case === "turnStarted" ? payload.value.sessionId : "";
-  const cursor = { sessionId, turnId, afterSequence: before[5].sequence };
-  const after: Event[] = [];
-  for await (const event of taiwa.resumeStream(cursor)) {
-    // Events of the stream alone, such as stream_resumed, have no number.
-    if (event.sequence > 0n) after.push(event);
-  }
-  [...before, ...after].forEach(show);
-  const numbers = (events: Event[]) => events.map((event) => event.sequence).join(" ");
-  console.log(numbers(before), "cut", numbers(after));
+  console.log(seen.join(" "));
 }
 
-const endpoint = process.env.TAIWA_ENDPOINT ?? "127.0.0.1:50051";
-const taiwa = createClient(AgentService, createGrpcTransport({ baseUrl: `http://${endpoint}` }));
+const baseUrl = process.env.TAIWA_ENDPOINT ?? "http://127.0.0.1:50051";
+// A call that names no time of its own has a minute; of a stream `timeoutMs: 0` says that it may last.
+// A peer that went without a word is noticed by its silence.
+const settings = { defaultTimeoutMs: 60_000, pingIntervalMs: 30_000 };
+const transport = createGrpcTransport({ baseUrl, ...settings });
+const taiwa = createClient(AgentService, transport);
 console.log("== Invoke");
 console.log((await taiwa.invoke({ prompt: "What is a stream?" })).text);
 console.log("== InvokeStream");
-for await (const event of taiwa.invokeStream({ prompt: "What is a stream?" })) show(event);
+const answer = taiwa.invokeStream({ prompt: "What is a stream?" }, { timeoutMs: 0 });
+for await (const event of answer) show(event);
 console.log("== Converse");
 await converse(taiwa);
 console.log("== Errors");

@@ -32,11 +32,11 @@ func main() {
 }
 
 func ask(address, user string, timeout time.Duration, question string) error {
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
 	}
-	defer connection.Close()
+	defer conn.Close()
 
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -51,7 +51,7 @@ func ask(address, user string, timeout time.Duration, question string) error {
 	// As a tracing library would send it: a trace and a span, by W3C's Trace Context.
 	traceparent := fmt.Sprintf("00-%016x%016x-%016x-01", rand.Uint64(), rand.Uint64(), rand.Uint64())
 	ctx = metadata.AppendToOutgoingContext(ctx, "x-user", user, "traceparent", traceparent)
-	answer, err := shop.NewOrdersClient(connection).Ask(ctx, &shop.AskRequest{Question: question})
+	answer, err := shop.NewOrdersClient(conn).Ask(ctx, &shop.AskRequest{Question: question})
 	if err != nil {
 		return err
 	}

@@ -1,18 +1,40 @@
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
+import java.net.URI;
 import java.time.Duration;
-import taiwa.v1.*;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.UUID;
+import java.util.concurrent.TimeUnit;
+import taiwa.v1.AgentServiceGrpc;
 import taiwa.v1.AgentServiceGrpc.AgentServiceBlockingV2Stub;
+import taiwa.v1.DisconnectPolicy;
+import taiwa.v1.Event;
+import taiwa.v1.InvokeRequest;
+import taiwa.v1.ResumeStreamRequest;
+import taiwa.v1.StreamOptions;
+import taiwa.v1.TurnOptions;
 
 /** Makes the calls that ../README.md lists, and prints what comes of them. */
 public class Example {
-  static final String SCHEMA = """
-      {"type": "object", "properties": {"city": {"type": "string"}}}""";
-
   public static void main(String[] arguments) throws Exception {
-    var endpoint = System.getenv().getOrDefault("TAIWA_ENDPOINT", "127.0.0.1:50051");
-    var channel = Grpc.newChannelBuilder(endpoint, InsecureChannelCredentials.create()).build();
-    var taiwa = AgentServiceGrpc.newBlockingV2Stub(channel);
+    var endpoint = System.getenv().getOrDefault("TAIWA_ENDPOINT", "http://127.0.0.1:50051");
+    var target = URI.create(endpoint).getAuthority();
+    var channel = Grpc.newChannelBuilder(target, InsecureChannelCredentials.create())
+        .intercept(new Deadlines())
+        // A peer that went without a word is noticed by its silence.
+        .keepAliveTime(30, TimeUnit.SECONDS).build();
+    try {
+      run(AgentServiceGrpc.newBlockingV2Stub(channel));
+    } finally {
+      channel.shutdown();
+      if (!channel.awaitTermination(5, TimeUnit.SECONDS)) {
+        channel.shutdownNow();
+      }
+    }
+  }
+
+  static void run(AgentServiceBlockingV2Stub taiwa) throws Exception {
     System.out.println("== Invoke");
     System.out.println(taiwa.invoke(prompt("What is a stream?").build()).getText());
     System.out.println("== InvokeStream");
@@ -21,7 +43,7 @@ public class Example {
       Show.event(answer.read());
     }
     System.out.println("== Converse");
-    converse(taiwa);
+    Conversation.hold(taiwa);
     System.out.println("== Errors");
     var options = TurnOptions.newBuilder().setMaxTokens(-1);
     Show.error(() -> taiwa.invoke(prompt("Hi!").setOptions(options).build()));
@@ -30,64 +52,35 @@ public class Example {
     Show.code(() -> hasty.invoke(prompt("Think for ever.").build()));
     System.out.println("== ResumeStream");
     resume(taiwa);
-    channel.shutdown();
   }
 
-  static void converse(AgentServiceBlockingV2Stub taiwa) throws Exception {
-    var weather = ToolSpec.newBuilder()
-        .setName("get_weather").setDescription("Tells the weather.").setInputSchemaJson(SCHEMA);
-    var setup = SessionSetup.newBuilder()
-        .setInputPolicy(InputPolicy.INPUT_POLICY_INTERRUPT)
-        .setOptions(TurnOptions.newBuilder().addClientTools(weather));
-    var call = taiwa.converse();
-    call.write(ConverseRequest.newBuilder().setSetup(setup).build());
-    call.write(ConverseRequest.newBuilder().setPrompt("Tell me of the tides.").build());
-    var pieces = 0;
-    while (call.hasNext()) {
-      var event = call.read();
-      Show.event(event);
-      if (event.hasTextDelta() && ++pieces == 3) {
-        // In the middle of the answer: what is said now interrupts it.
-        var prompt = ConverseRequest.newBuilder().setPrompt("Stop! What is the weather in Oslo?");
-        call.write(prompt.build());
-      } else if (event.hasToolCall()) {
-        var result = ToolResult.newBuilder()
-            .setToolCallId(event.getToolCall().getToolCallId()).setText("7 degrees");
-        call.write(ConverseRequest.newBuilder().setToolResult(result).build());
-      } else if (event.hasTurnEnded()
-          && event.getTurnEnded().getStatus() != TurnStatus.TURN_STATUS_INTERRUPTED) {
-        call.halfClose();
-      }
-    }
-  }
-
+  /** Leaves a turn after its sixth event, and takes it up again from there. */
   static void resume(AgentServiceBlockingV2Stub taiwa) throws Exception {
     var stream = StreamOptions.newBuilder()
         .setOnDisconnect(DisconnectPolicy.DISCONNECT_POLICY_CONTINUE);
-    var call = taiwa.invokeStream(prompt("Tell me of rivers.").setStream(stream).build());
+    var request = prompt("Tell me of rivers.")
+        .setRequestId(UUID.randomUUID().toString()).setStream(stream).build();
     var cursor = ResumeStreamRequest.newBuilder();
-    var seen = new StringBuilder();
-    while (cursor.getAfterSequence() < 6) {
-      var event = call.read();
-      Show.event(event);
-      seen.append(event.getSequence()).append(' ');
-      cursor.setTurnId(event.getTurnId()).setAfterSequence(event.getSequence());
-      if (event.hasTurnStarted()) {
-        cursor.setSessionId(event.getTurnStarted().getSessionId());
+    List<String> seen = new ArrayList<>();
+    try (var turn = new Turn(taiwa, request, cursor)) {
+      while (cursor.getAfterSequence() < 6) {
+        show(turn.read().orElseThrow(), seen);
       }
     }
-    call.cancel("cut", null);
-    seen.append("cut");
-    var rest = taiwa.resumeStream(cursor.build());
-    while (rest.hasNext()) {
-      var event = rest.read();
-      Show.event(event);
-      // Events of the stream alone, such as stream_resumed, have no number.
-      if (event.getSequence() > 0) {
-        seen.append(' ').append(event.getSequence());
+    seen.add("cut");
+    try (var turn = new Turn(taiwa, request, cursor)) {
+      for (var event = turn.read(); event.isPresent(); event = turn.read()) {
+        show(event.get(), seen);
       }
     }
-    System.out.println(seen);
+    System.out.println(String.join(" ", seen));
+  }
+
+  static void show(Event event, List<String> seen) {
+    if (event.getSequence() > 0) {
+      Show.event(event);
+      seen.add(Long.toString(event.getSequence()));
+    }
   }
 
   static InvokeRequest.Builder prompt(String text) {
