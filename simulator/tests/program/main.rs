@@ -1,7 +1,5 @@
 //! The program's command line: what it takes from its surroundings, and does beside simulating.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs,
     io::{BufRead as _, BufReader},
