@@ -87,6 +87,9 @@ pub struct Server {
 ///
 /// When the address cannot be listened on, or the offline simulator cannot start.
 pub async fn start(config: Config) -> Result<Server, Error> {
+    // Before anything is taken up: a process that cannot listen leaves all to one that can, which
+    // has the store most of the time. And before the simulator, which takes any port that is free.
+    let listener = Listener::bind(config.listen).await?;
     let (simulator, bedrock) = match config.offline {
         None => (None, config.bedrock),
         Some(offline) => {
@@ -95,9 +98,6 @@ pub async fn start(config: Config) -> Result<Server, Error> {
             (Some(simulator), bedrock)
         }
     };
-    // Before anything is taken up: a process that cannot listen leaves all to one that can, which
-    // has the store most of the time.
-    let listener = Listener::bind(config.listen).await?;
     let store = Store::open(config.store).await?;
     let bedrock = Bedrock::connect(bedrock).await;
     let tools = config.tools;
