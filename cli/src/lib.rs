@@ -80,8 +80,7 @@ impl Packaging {
     }
 }
 
-/// Reads a command line with the variables that stand for its options, save where the command
-/// `stands_apart` from them: then they are not looked at, so that none of them can be wrong.
+/// Reads a command line with the variables that stand for its options.
 ///
 /// A variable that is empty counts as unset: compose files and unit files set one so where nobody
 /// gave a value. A flag's value may be empty only where its own parser takes that.
@@ -89,6 +88,16 @@ impl Packaging {
 /// # Errors
 ///
 /// When the command line cannot be understood, or asks for help or the version.
+pub fn parse_options<P: Parser>(arguments: &[OsString]) -> Result<P, clap::Error> {
+    Ok(read(without_empty(P::command()), arguments)?.0)
+}
+
+/// Reads a command line as [`parse_options`] does, save where the command `stands_apart` from the
+/// variables: then they are not looked at, so that none of them can be wrong.
+///
+/// # Errors
+///
+/// As those of [`parse_options`].
 pub fn parse<P: Parser>(
     arguments: impl IntoIterator<Item = OsString>,
     stands_apart: impl FnOnce(&P) -> bool,

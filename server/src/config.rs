@@ -185,14 +185,13 @@ impl Config {
     /// Whatever is wrong is named by its option, or its place in a file.
     pub fn load(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
         let arguments: Vec<_> = arguments.into_iter().collect();
-        let read = || taiwa_cli::parse(arguments.iter().cloned(), |_: &Args| false);
-        let mut args = read()?;
+        let mut args = taiwa_cli::parse_options::<Args>(&arguments)?;
         if let Some(path) = &args.env_file {
             dotenvy::from_path(path).map_err(|source| Error::EnvFile {
                 path: path.clone(),
                 source,
             })?;
-            args = read()?;
+            args = taiwa_cli::parse_options(&arguments)?;
         }
         args.try_into()
     }

@@ -2,6 +2,7 @@ use std::{collections::BTreeSet, fmt::Write, fs, num::NonZeroU64};
 
 use clap::CommandFactory;
 use expect_test::{expect, expect_file};
+use taiwa_cli::chain;
 use taiwa_core::{
     context::{Policy, Settings, Summary},
     model::ReplyForm,
@@ -774,15 +775,4 @@ fn config(arguments: &[&str]) -> Config {
 #[track_caller]
 fn refused(text: &str) -> String {
     chain(&file::parse(text, Path::new("/nowhere"), None).unwrap_err())
-}
-
-/// An error with its causes, as the program tells it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        write!(text, ": {error}").unwrap();
-        cause = error.source();
-    }
-    text
 }

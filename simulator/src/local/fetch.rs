@@ -11,6 +11,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use taiwa_cli::chain;
 use tokio::time::timeout;
 
 use super::shelf::{self, Known, Part, Shelf};
@@ -200,7 +201,7 @@ async fn go_on(
         let Some(frame) = frame else {
             return Err(Broken::Line("it ended early".to_owned()));
         };
-        let frame = frame.map_err(|error| Broken::Line(words(&error)))?;
+        let frame = frame.map_err(|error| Broken::Line(chain(&error)))?;
         if let Some(piece) = frame.data_ref() {
             // A piece is a few KiB, which the system takes without waiting for the disk.
             part.write(piece)?;
@@ -224,7 +225,7 @@ async fn open(client: &HttpClient, address: &Uri, from: u64) -> Result<Response<
         let response = timeout(PATIENCE, client.request(request)).await;
         let response = response
             .map_err(|_elapsed| Broken::Line("no answer".to_owned()))?
-            .map_err(|error| Broken::Line(words(&error)))?;
+            .map_err(|error| Broken::Line(chain(&error)))?;
         if !response.status().is_redirection() {
             return Ok(response);
         }
@@ -263,17 +264,6 @@ fn unreachable(url: &str, reason: String) -> Error {
         url: url.to_owned(),
         reason,
     }
-}
-
-/// An error and its causes in one line.
-fn words(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ impl Writer<'_> {
             return self.note(&format!("image, {media_type}"), data);
         };
         // A false format would have the model's provider refuse the whole conversation.
-        let Some(format) = image_format(&bytes) else {
+        let Some(format) = ImageFormat::from_bytes(&bytes) else {
             return self.note(
                 &format!("image, {media_type}, of a format that models do not take"),
                 data,
@@ -207,31 +207,6 @@ impl Writer<'_> {
 /// About how many bytes base64 stands for.
 fn decoded_len(data: &str) -> usize {
     data.trim_end_matches('=').len() / 4 * 3 + data.trim_end_matches('=').len() % 4 * 3 / 4
-}
-
-/// What an image is by its first bytes.
-fn image_format(bytes: &[u8]) -> Option<ImageFormat> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', ..] => Some(ImageFormat::Png),
-        [0xff, 0xd8, 0xff, ..] => Some(ImageFormat::Jpeg),
-        [b'G', b'I', b'F', b'8', ..] => Some(ImageFormat::Gif),
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => Some(ImageFormat::Webp),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
